@@ -1,0 +1,1 @@
+"""What every room may import: errors, configuration, rotations, cards and figures."""

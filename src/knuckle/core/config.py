@@ -8,9 +8,10 @@ from __future__ import annotations
 import dataclasses
 import math
 import typing
+from collections.abc import Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
-from typing import Any, Mapping, TypeVar
+from typing import Any, TypeVar
 
 from knuckle.core.errors import ConfigError
 
@@ -78,7 +79,8 @@ def check_value(spec: FieldSpec, value: Any, *, where: str) -> Any:
         raise ConfigError(f"{value!r} is not of type {wanted.__name__}", where=where, right=spec.help)
     if isinstance(value, float) and not math.isfinite(value):
         raise ConfigError(f"{value!r} is not finite", where=where, right=_range_text(spec))
-    if spec.low is not None and value < spec.low or spec.high is not None and value > spec.high:
+    number: Any = value
+    if (spec.low is not None and number < spec.low) or (spec.high is not None and number > spec.high):
         raise ConfigError(f"{value!r} is out of range", where=where, right=_range_text(spec))
     if spec.choices and value not in spec.choices:
         raise ConfigError(f"{value!r} is not a choice", where=where, right=f"one of: {', '.join(spec.choices)}")

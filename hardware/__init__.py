@@ -1,0 +1,1 @@
+"""Hands and cameras: what they are (``spec``), how they are kept safe (``safety``), and their drivers."""

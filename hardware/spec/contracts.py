@@ -1,0 +1,137 @@
+"""The contracts between drivers and the rest. Times are integer nanoseconds of one monotonic clock."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from knuckle.core import rotations
+from knuckle.hardware.spec.hand_spec import Array, HandSpec, Quat, Vec3
+
+
+@dataclass(frozen=True)
+class HandState:
+    """One reading of a hand, arrays (dof,) in the spec's joint order.
+
+    ``q`` rad, ``dq`` rad/s, ``effort`` N m, ``temperature`` degrees Celsius (NaN where not measured), ``error`` the
+    servo's hardware error bits (0: none). ``seq`` grows by one a reading.
+    """
+
+    stamp_ns: int
+    seq: int
+    q: Array
+    dq: Array
+    effort: Array
+    temperature: Array
+    error: NDArray[np.int32]
+
+
+@dataclass(frozen=True)
+class HandCommand:
+    """Joint targets ``q`` (dof,) in rad, decided on at ``stamp_ns`` and void after ``valid_until_ns``."""
+
+    stamp_ns: int
+    valid_until_ns: int
+    q: Array
+
+
+@runtime_checkable
+class Hand(Protocol):
+    """A hand that can be read and commanded. No call blocks longer than one cycle."""
+
+    @property
+    def spec(self) -> HandSpec:
+        """What hand this is."""
+        ...
+
+    def read(self) -> HandState:
+        """The newest state. Raises DeviceError when the hand does not answer."""
+        ...
+
+    def send(self, command: HandCommand) -> HandCommand:
+        """Write targets and return what was really sent. Raises CommandRefused where nothing was written."""
+        ...
+
+    def arm(self) -> None:
+        """Torque on, holding the measured posture."""
+        ...
+
+    def hold(self) -> None:
+        """Keep the present posture; targets are no longer followed."""
+        ...
+
+    def release(self) -> None:
+        """Torque off."""
+        ...
+
+
+@dataclass(frozen=True)
+class Intrinsics:
+    """A pinhole camera without distortion, pixels: pixel centres at integer coordinates."""
+
+    width: int
+    height: int
+    fx: float
+    fy: float
+    cx: float
+    cy: float
+
+
+@dataclass(frozen=True)
+class Extrinsics:
+    """The pose of a camera's optical frame (z forward, x right, y down) in hand_base: metres, w x y z."""
+
+    position: Vec3
+    quaternion: Quat
+
+    def to_base(self, points: Array) -> Array:
+        """Optical-frame points (..., 3) in hand_base."""
+        return np.asarray(rotations.rotate(np.array(self.quaternion), points) + np.array(self.position))
+
+
+@dataclass(frozen=True)
+class DepthFrame:
+    """One depth image: ``depth`` (height, width) uint16, metres = depth * scale_m, 0 where nothing was measured."""
+
+    stamp_ns: int
+    counter: int
+    depth: NDArray[np.uint16]
+    scale_m: float
+    intrinsics: Intrinsics
+    frame: str
+
+
+@runtime_checkable
+class DepthCamera(Protocol):
+    """A camera that yields depth frames."""
+
+    def read(self, timeout_s: float) -> DepthFrame:
+        """The next frame, within ``timeout_s`` seconds; DeviceError when none comes."""
+        ...
+
+
+class Plant(Protocol):
+    """What a virtual servo bus drives: joints that answer targets (a simulated world, or a test's own)."""
+
+    def joint_state(self) -> tuple[Array, Array, Array]:
+        """q rad, dq rad/s, effort N m, each (dof,)."""
+        ...
+
+    def set_target(self, q: Array) -> None:
+        """Position targets (dof,), rad."""
+        ...
+
+    def set_torque(self, on: bool) -> None:
+        """Servo torque on or off."""
+        ...
+
+
+class FrameSource(Protocol):
+    """What a virtual camera shows."""
+
+    def render(self) -> DepthFrame:
+        """The scene as it is now."""
+        ...

@@ -1,0 +1,166 @@
+"""HandSpec: a robot hand as data. Joints, limits, gains, servo ids and signs, links and their collision primitives."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from knuckle.core.errors import InputError
+
+Array = NDArray[np.float64]
+Vec3 = tuple[float, float, float]
+Quat = tuple[float, float, float, float]
+
+
+@dataclass(frozen=True)
+class Primitive:
+    """A collision solid in its link's frame.
+
+    ``size`` in metres: box half extents x y z; capsule and cylinder radius, half length along local z (the capsule's
+    caps not counted); sphere radius.
+    """
+
+    kind: Literal["box", "capsule", "cylinder", "sphere"]
+    size: tuple[float, ...]
+    position: Vec3
+    quaternion: Quat = (1.0, 0.0, 0.0, 0.0)
+
+
+@dataclass(frozen=True)
+class Joint:
+    """A revolute joint and the servo that moves it.
+
+    Angles in rad, ``velocity_limit`` rad/s, ``effort_limit`` N m, ``stiffness`` N m/rad, ``damping`` N m s/rad;
+    ``axis`` is a unit vector in the child link's frame. The servo turns by ``sign`` times the joint angle from
+    ``servo_offset`` rad.
+    """
+
+    name: str
+    axis: Vec3
+    lower: float
+    upper: float
+    home: float
+    velocity_limit: float
+    effort_limit: float
+    stiffness: float
+    damping: float
+    servo_id: int
+    sign: int = 1
+    servo_offset: float = 0.0
+
+
+@dataclass(frozen=True)
+class Link:
+    """A rigid body. ``position`` and ``quaternion`` place its frame in its parent's at joint angle zero.
+
+    ``parent`` and ``joint`` name a link listed before it and the joint that turns it; both are None for the base.
+    """
+
+    name: str
+    parent: str | None
+    joint: str | None
+    position: Vec3
+    quaternion: Quat
+    mass: float
+    primitives: tuple[Primitive, ...]
+
+
+@dataclass(frozen=True)
+class Tip:
+    """The contact point of a finger: a point at ``position`` (m) in the frame of ``link``, with the pad's ``radius``."""
+
+    name: str
+    link: str
+    position: Vec3
+    radius: float
+
+
+@dataclass(frozen=True)
+class HandSpec:
+    """A hand. ``links[0]`` is the base and its frame is ``hand_base``, +z along the fingers.
+
+    ``mount_position`` and ``mount_quaternion`` place ``hand_base`` in ``world``; ``policy_speed`` (rad/s) and
+    ``control_rate_hz`` are those of the action map.
+    """
+
+    name: str
+    joints: tuple[Joint, ...]
+    links: tuple[Link, ...]
+    tips: tuple[Tip, ...]
+    mount_position: Vec3
+    mount_quaternion: Quat
+    policy_speed: float
+    control_rate_hz: float
+
+    def __post_init__(self) -> None:
+        _check(self)
+
+    @property
+    def dof(self) -> int:
+        """Number of joints."""
+        return len(self.joints)
+
+    @cached_property
+    def joint_names(self) -> tuple[str, ...]:
+        """Joint names in the order of every joint array."""
+        return tuple(joint.name for joint in self.joints)
+
+    @cached_property
+    def link_names(self) -> tuple[str, ...]:
+        """Link names in the order of every link array."""
+        return tuple(link.name for link in self.links)
+
+    @cached_property
+    def lower(self) -> Array:
+        """Lower position limits, rad, (dof,)."""
+        return np.array([joint.lower for joint in self.joints])
+
+    @cached_property
+    def upper(self) -> Array:
+        """Upper position limits, rad, (dof,)."""
+        return np.array([joint.upper for joint in self.joints])
+
+    @cached_property
+    def home(self) -> Array:
+        """The posture to start from, rad, (dof,)."""
+        return np.array([joint.home for joint in self.joints])
+
+    @cached_property
+    def velocity_limit(self) -> Array:
+        """Velocity limits, rad/s, (dof,)."""
+        return np.array([joint.velocity_limit for joint in self.joints])
+
+    @cached_property
+    def effort_limit(self) -> Array:
+        """Torque limits, N m, (dof,)."""
+        return np.array([joint.effort_limit for joint in self.joints])
+
+
+def _check(spec: HandSpec) -> None:
+    """Refuse a spec that contradicts itself: doubled names or ids, limits reversed, a parent that is not there."""
+    where = f"hand {spec.name}"
+    for kind, values in (
+        ("joint name", [j.name for j in spec.joints]),
+        ("link name", [link.name for link in spec.links]),
+        ("servo id", [str(j.servo_id) for j in spec.joints]),
+    ):
+        doubled = sorted({v for v in values if values.count(v) > 1})
+        if doubled:
+            raise InputError(f"doubled {kind}: {', '.join(doubled)}", where=where, right="each used once")
+    for joint in spec.joints:
+        if not joint.lower <= joint.home <= joint.upper:
+            raise InputError(f"{joint.name}: home is outside its limits", where=where, right="lower <= home <= upper")
+        if joint.sign not in (-1, 1):
+            raise InputError(f"{joint.name}: sign is {joint.sign}", where=where, right="1 or -1")
+    seen: set[str] = set()
+    for link in spec.links:
+        if (link.parent is None) != (not seen) or (link.parent is not None and link.parent not in seen):
+            raise InputError(f"{link.name}: its parent is not a link listed before it", where=where, right="base first")
+        seen.add(link.name)
+    moved = [link.joint for link in spec.links if link.joint is not None]
+    if sorted(moved) != sorted(j.name for j in spec.joints):
+        raise InputError("joints and links do not match", where=where, right="each joint turns exactly one link")

@@ -1,0 +1,34 @@
+"""`knuckle setup`: build the messages and install them into the running environment."""
+
+from __future__ import annotations
+
+import sys
+import time
+from dataclasses import dataclass
+
+from knuckle.core.config import setting
+
+
+@dataclass(frozen=True)
+class SetupConfig:
+    """Build knuckle_msgs and tf2_msgs from the ROS wheels and install them here; quick where nothing changed."""
+
+    rebuild: bool = setting(False, "build anew even where a current build is cached or installed")
+
+
+def setup(argv: list[str]) -> int:
+    """Run the command; raises BusError for missing tools and RunError for a failed build."""
+    import tyro
+
+    from knuckle_ros.message_build.definitions import installed_version
+    from knuckle_ros.message_build.install import set_up_messages
+
+    config = tyro.cli(SetupConfig, args=argv, prog="knuckle setup")
+    started = time.monotonic()
+    changed = set_up_messages(_say, rebuild=config.rebuild)
+    _say(f"messages {installed_version()} " + (f"ready after {time.monotonic() - started:.0f} s" if changed else "are current"))
+    return 0
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)

@@ -1,0 +1,1 @@
+"""Sensor streams: recordings, estimators of orientation, the guard around them, and their errors."""

@@ -1,0 +1,121 @@
+"""The `knuckle` command: one table of what it can do, and the errors every command shares. It only dispatches.
+
+A command's module is imported when it is chosen, so that help answers at once and a missing extra stops only the
+commands that need it.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from dataclasses import dataclass
+
+from knuckle import __version__
+from knuckle.core.errors import KnuckleError, unknown_name
+
+
+@dataclass(frozen=True)
+class Command:
+    """One line of help, and where the function ``(argv) -> exit code`` is: "module:function"."""
+
+    help: str
+    target: str
+
+
+COMMANDS: dict[str, Command] = {
+    "setup": Command("build the ROS messages and install them here", "knuckle_ros.commands.setup:setup"),
+    "doctor": Command("what this machine can do, and what to install for the rest", "knuckle_ros.commands.doctor:doctor"),
+    "demo": Command("a simulated hand turns objects, on a page in the browser", "knuckle_ros.commands.run:demo"),
+    "run": Command("run a graph of nodes and watch over it", "knuckle_ros.commands.run:run"),
+    "stream": Command("play a recorded sensor stream and estimate from it", "knuckle_ros.commands.stream:stream"),
+    "record": Command("write what is on the bus to an MCAP file", "knuckle_ros.commands.record:record"),
+    "replay": Command("give the outputs of a recording again, bit for bit", "knuckle_ros.commands.replay:replay"),
+    "eval reorient": Command("score a controller that turns objects", "knuckle.policy.commands:eval_reorient"),
+    "bench bus": Command("time the bus: joint state to command, depth frames", "knuckle_ros.commands.bench_bus:bench_bus"),
+}
+
+EXTRAS: dict[str, str] = {
+    "ament_index_python": "ros",
+    "av": "view",
+    "dynamixel_sdk": "hand",
+    "gymnasium": "learn",
+    "mcap": "log",
+    "mcap_ros2": "log",
+    "mujoco": "sim",
+    "open3d": "vision",
+    "pyrealsense2": "hand",
+    "rclpy": "ros",
+    "rosbags": "log",
+    "stable_baselines3": "learn",
+    "torch": "learn",
+    "viser": "view",
+    "zstandard": "log",
+}
+"""Third-party module to the extra that brings it."""
+
+INTERRUPTED = 130
+BROKEN_PIPE = 141
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one command and return its exit code: 0 done, 1 the run failed, 2 bad input, 130 interrupted."""
+    words = sys.argv[1:] if argv is None else argv
+    try:
+        code = dispatch(words)
+        sys.stdout.flush()
+        return code
+    except KnuckleError as error:
+        return _fail(str(error), error.exit_code)
+    except ModuleNotFoundError as error:
+        extra = EXTRAS.get((error.name or "").partition(".")[0])
+        if extra is None:
+            raise
+        return _fail(f"{error.name} is not installed; pip install 'knuckle[{extra}]'", 1)
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:
+        # The reader of our output has gone; without this the interpreter complains again while it shuts down.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return BROKEN_PIPE
+
+
+def dispatch(words: list[str]) -> int:
+    """Find the command that ``words`` begin with and call it with the rest; InputError for an unknown one."""
+    if not words or words[0] in ("-h", "--help"):
+        print(overview(COMMANDS))
+        return 0 if words else 2
+    if words[0] in ("-V", "--version"):
+        print(f"knuckle {__version__}")
+        return 0
+    for length in (2, 1):
+        name = " ".join(words[:length])
+        if name in COMMANDS:
+            return _call(COMMANDS[name].target, words[length:])
+    group = {name: command for name, command in COMMANDS.items() if name.startswith(f"{words[0]} ")}
+    if group and (len(words) == 1 or words[1] in ("-h", "--help")):
+        print(overview(group))
+        return 0 if len(words) > 1 else 2
+    raise unknown_name("command", " ".join(words[: 2 if group else 1]), group or COMMANDS)
+
+
+def overview(commands: dict[str, Command]) -> str:
+    """The help text that lists ``commands``."""
+    width = max(len(name) for name in commands) + 2
+    lines = [f"  {name:{width}}{command.help}" for name, command in commands.items()]
+    return "\n".join(["usage: knuckle COMMAND [OPTIONS]", "", *lines, "", "knuckle COMMAND --help lists its options."])
+
+
+def _call(target: str, argv: list[str]) -> int:
+    module, _, function = target.partition(":")
+    code = getattr(importlib.import_module(module), function)(argv)
+    return int(code)
+
+
+def _fail(line: str, code: int) -> int:
+    print(f"knuckle: {line}", file=sys.stderr)
+    return code
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,147 @@
+"""Perception as one object: messages' contents in, clouds out. Node, replay and tests run this same code."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+
+from knuckle.core import rotations
+from knuckle.core.config import setting, validate
+from knuckle.core.errors import InputError
+from knuckle.hardware.spec.contracts import DepthFrame, Extrinsics, Intrinsics
+from knuckle.hardware.spec.hand_spec import Array, HandSpec
+from knuckle.hardware.spec.hands import hand_spec
+from knuckle.perception.cloud import Cloud, CloudBuilder, CloudConfig
+from knuckle.perception.depth_image import DepthImage, depth_frame
+from knuckle.perception.pairing import Paired, PairingConfig, StampPairing
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class PerceptionConfig(CloudConfig, PairingConfig):
+    """The hand that is seen, and where the camera's optical frame stands in hand_base (Visual Dexterity's D415)."""
+
+    hand: str = setting("dclaw3", "hand whose links are labelled")
+    camera_x: float = setting(0.573827, "camera in hand_base", low=-10.0, high=10.0, unit="m")
+    camera_y: float = setting(0.0339394, "camera in hand_base", low=-10.0, high=10.0, unit="m")
+    camera_z: float = setting(-0.0351936, "camera in hand_base", low=-10.0, high=10.0, unit="m")
+    camera_qw: float = setting(0.594747, "camera's orientation, w", low=-1.0, high=1.0)
+    camera_qx: float = setting(0.371878, "camera's orientation, x", low=-1.0, high=1.0)
+    camera_qy: float = setting(-0.382269, "camera's orientation, y", low=-1.0, high=1.0)
+    camera_qz: float = setting(-0.601543, "camera's orientation, z", low=-1.0, high=1.0)
+
+    def extrinsics(self) -> Extrinsics:
+        """The camera's pose; InputError where the quaternion is not a unit one."""
+        raw = (self.camera_qw, self.camera_qx, self.camera_qy, self.camera_qz)
+        w, x, y, z = (float(v) for v in rotations.require_unit(raw, where="camera_qw ... camera_qz"))
+        return Extrinsics((self.camera_x, self.camera_y, self.camera_z), (w, x, y, z))
+
+
+@dataclass
+class PerceptionCounts:
+    """Messages since the start: frames received, clouds made, and what was refused, by reason."""
+
+    frames: int = 0
+    clouds: int = 0
+    bad_image: int = 0
+    bad_camera_info: int = 0
+    no_camera_info: int = 0
+    bad_joint_state: int = 0
+
+
+class Perception:
+    """Depth images, camera infos and joint states in; labelled clouds out, in the order of their stamps.
+
+    An image is taken with the camera_info of its own stamp, as cameras publish them, and with the joint angles at its
+    stamp (see pairing). What is refused is counted and described in ``last_problem``; nothing raises on bad messages.
+    """
+
+    def __init__(self, config: PerceptionConfig = PerceptionConfig()) -> None:
+        self.config = validate(config, where="perception")
+        self.spec: HandSpec = hand_spec(config.hand, where="perception.hand")
+        self.builder = CloudBuilder(self.spec, config.extrinsics(), config)
+        self.pairing = StampPairing(config)
+        self.counts = PerceptionCounts()
+        self.last_problem = ""
+        self._images: dict[int, DepthImage] = {}
+        self._infos: dict[int, Intrinsics] = {}
+
+    @property
+    def dropped(self) -> int:
+        """Frames that gave no cloud and never will."""
+        c, p = self.counts, self.pairing.counts
+        return c.bad_image + c.no_camera_info + p.late + p.no_joint_state + p.backwards
+
+    def on_joint_state(self, stamp_ns: int, names: Sequence[str], positions: Sequence[float]) -> list[Cloud]:
+        """A joint state, mapped by name; the clouds that it completes."""
+        q = self._angles(names, positions)
+        return [] if q is None else self._clouds(self.pairing.push_joints(stamp_ns, q))
+
+    def on_camera_info(self, stamp_ns: int, intrinsics: Intrinsics) -> list[Cloud]:
+        """The intrinsics of the image of the same stamp."""
+        self._infos[stamp_ns] = intrinsics
+        _keep_newest(self._infos, self.config.waiting)
+        return self._match(stamp_ns)
+
+    def on_image(self, image: DepthImage) -> list[Cloud]:
+        """A depth image; the clouds that it completes (its own only if the joint states have reached it)."""
+        self.counts.frames += 1
+        self._images[image.stamp_ns] = image
+        clouds = self._match(image.stamp_ns)
+        lost = _keep_newest(self._images, self.config.waiting)
+        if lost:
+            self.counts.no_camera_info += lost
+            self.last_problem = "depth images without a camera_info of the same stamp"
+        return clouds
+
+    def refuse_camera_info(self, problem: str) -> None:
+        """Note a camera_info that has no usable intrinsics."""
+        self.counts.bad_camera_info += 1
+        self.last_problem = problem
+
+    def _match(self, stamp_ns: int) -> list[Cloud]:
+        if stamp_ns not in self._images or stamp_ns not in self._infos:
+            return []
+        image, intrinsics = self._images.pop(stamp_ns), self._infos.pop(stamp_ns)
+        try:
+            frame: DepthFrame = depth_frame(image, intrinsics, self.counts.frames)
+        except InputError as error:
+            self.counts.bad_image += 1
+            self.last_problem = str(error)
+            return []
+        return self._clouds(self.pairing.push_frame(frame))
+
+    def _clouds(self, pairs: list[Paired]) -> list[Cloud]:
+        self.counts.clouds += len(pairs)
+        return [self.builder.build(pair.frame, pair.q) for pair in pairs]
+
+    def _angles(self, names: Sequence[str], positions: Sequence[float]) -> Array | None:
+        """Joint angles in the spec's order; None, counted and described, where names or values will not do."""
+        index = {name: i for i, name in enumerate(names)}
+        missing = [name for name in self.spec.joint_names if name not in index]
+        values = np.asarray(positions, dtype=np.float64)
+        if missing or len(index) != len(names) or len(values) != len(names):
+            what = f"no {', '.join(missing)}" if missing else "names doubled, or not one position for each"
+            self._refuse_joints(f"joint_states: {what}")
+            return None
+        q = values[[index[name] for name in self.spec.joint_names]]
+        if not np.isfinite(q).all():
+            self._refuse_joints("joint_states: a position is not finite")
+            return None
+        return q
+
+    def _refuse_joints(self, problem: str) -> None:
+        self.counts.bad_joint_state += 1
+        self.last_problem = problem
+
+
+def _keep_newest(held: dict[int, T], n: int) -> int:
+    """Forget all but the ``n`` entries that came last; how many were forgotten."""
+    surplus = list(held)[: max(0, len(held) - n)]
+    for stamp_ns in surplus:
+        del held[stamp_ns]
+    return len(surplus)

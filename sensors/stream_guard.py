@@ -84,7 +84,8 @@ class StreamGuard:
         verdict = check(sample, self._limits)
         self.counts.bad_mag += verdict.bad_mag
         if verdict.nan:
-            return self._refuse(stamp_ns)
+            self.counts.nan += 1
+            return None if order is Order.NEW_TIME else self._refuse(stamp_ns)
         if verdict.saturated:
             self.counts.saturated += 1
         estimate = self._serve(stamp_ns, verdict.sample, new_time=order is Order.NEW_TIME)
@@ -109,10 +110,7 @@ class StreamGuard:
         self._sample = ImuSample(gyr, acc, mag if values["has_mag"] else None)
         self._orientation = np.array(values["orientation"], dtype=np.float64)
 
-    def _refuse(self, stamp_ns: int) -> Estimate | None:
-        self.counts.nan += 1
-        if not self._grid.started:
-            return None
+    def _refuse(self, stamp_ns: int) -> Estimate:
         self._distrust_from(stamp_ns, "not finite")
         return Estimate(stamp_ns, self._orientation, None, False, "not finite")
 
@@ -163,14 +161,13 @@ class StreamGuard:
         self._distrust, self._distrust_until_ns = reason, stamp_ns + round(self.config.settle_s * 1e9)
 
     def _judge(self, estimate: Estimate) -> Estimate:
-        reason = estimate.reason
-        if self._gravity < self.config.gravity_low:
+        if estimate.stamp_ns < self._distrust_until_ns:
+            reason = self._distrust
+        elif self._gravity < self.config.gravity_low:
             reason = "no gravity"
         elif self._off_grid > self.config.off_grid_share:
             reason = "wrong rate"
-        elif estimate.stamp_ns < self._distrust_until_ns:
-            reason = self._distrust
-        elif estimate.valid:
+        else:
             return estimate
         return replace(estimate, valid=False, reason=reason)
 

@@ -1,0 +1,1 @@
+"""What moves the hand: the policy contract, planning by sampled rollouts, and the judging of reorientation."""

@@ -1,0 +1,79 @@
+"""The planner's own simulation: many candidate plans rolled out from one state under the action map.
+
+One ``mujoco.rollout`` call a control step, because the map is relative to the posture reached so far:
+target_t = clamp(q_t + a_bar_t v_max / rate), and only simulation knows q_t.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import mujoco
+import numpy as np
+from mujoco import rollout
+
+from knuckle.hardware.spec.action_map import ActionMap
+from knuckle.hardware.spec.hand_spec import Array
+from knuckle.policy.contract import SceneState
+from knuckle.sim.scene import Scene
+
+
+@dataclass(frozen=True)
+class Futures:
+    """What N candidates lead to, over T control steps; world frame, SI.
+
+    ``position`` (N, T, 3), ``quaternion`` (N, T, 4), ``velocity`` (N, T, 3) and ``spin`` (N, T, 3) of the object,
+    ``dq`` (N, T, dof), ``tips`` (N, T, tips, 3), ``action`` (N, T, dof) smoothed.
+    """
+
+    position: Array
+    quaternion: Array
+    velocity: Array
+    spin: Array
+    dq: Array
+    tips: Array
+    action: Array
+
+
+class PlannerModel:
+    """Rolls candidate knot plans out with ``threads`` threads of the planner's scene."""
+
+    def __init__(self, scene: Scene, chart: ActionMap, threads: int) -> None:
+        self.scene, self.chart = scene, chart
+        self.substeps = round(1.0 / (chart.spec.control_rate_hz * scene.model.opt.timestep))
+        self._data = [mujoco.MjData(scene.model) for _ in range(threads)]
+        self._pool = rollout.Rollout(nthread=threads if threads > 1 else 0)
+
+    def close(self) -> None:
+        """End the rollout threads."""
+        self._pool.close()
+
+    def roll(self, state: SceneState, postures: Array, previous: Array) -> Futures:
+        """The futures of ``postures`` (N, T, dof), one absolute posture a control step, from ``state``.
+
+        ``previous`` (dof,) is the smoothed action in force.
+        """
+        n, horizon, dof = postures.shape
+        scene = self.scene
+        now = np.tile(
+            scene.physics_state(state.q, state.dq, state.position, state.quaternion, state.velocity, state.spin), (n, 1)
+        )
+        smoothed = np.tile(previous, (n, 1))
+        q = np.tile(state.q, (n, 1))
+        states = np.empty((n, horizon, now.shape[1]))
+        tips = np.empty((n, horizon, len(self.chart.spec.tips), 3))
+        actions = np.empty((n, horizon, dof))
+        for t in range(horizon):
+            smoothed = self.chart.smooth(self.chart.towards(q, postures[:, t], smoothed), smoothed)
+            control = np.repeat(self.chart.target(q, smoothed)[:, None], self.substeps, axis=1)
+            path, sensed = self._pool.rollout(scene.model, self._data, now, control)
+            now = path[:, -1]
+            states[:, t], actions[:, t] = now, smoothed
+            tips[:, t] = scene.tips_of(sensed[:, -1])
+            q = scene.joints_of(now)
+        return self._futures(states, tips, actions)
+
+    def _futures(self, states: Array, tips: Array, actions: Array) -> Futures:
+        position, quaternion = self.scene.object_pose_of(states)
+        velocity, spin = self.scene.object_twist_of(states)
+        return Futures(position, quaternion, velocity, spin, self.scene.joint_rates_of(states), tips, actions)

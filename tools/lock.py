@@ -1,4 +1,4 @@
-"""Write constraints.txt: every third-party version with its hashes, in sections that `make` installs one after the other.
+"""Write constraints.txt: every third-party version with its hashes, in sections that `make` installs in turn.
 
     make constraints
 

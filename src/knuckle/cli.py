@@ -25,14 +25,14 @@ class Command:
 
 COMMANDS: dict[str, Command] = {
     "setup": Command("build the ROS messages and install them here", "knuckle_ros.commands.setup:setup"),
-    "doctor": Command("what this machine can do, and what to install for the rest", "knuckle_ros.commands.doctor:doctor"),
+    "doctor": Command("what this machine can do, and what to install", "knuckle_ros.commands.doctor:doctor"),
     "demo": Command("a simulated hand turns objects, on a page in the browser", "knuckle_ros.commands.run:demo"),
     "run": Command("run a graph of nodes and watch over it", "knuckle_ros.commands.run:run"),
     "stream": Command("play a recorded sensor stream and estimate from it", "knuckle_ros.commands.stream:stream"),
     "record": Command("write what is on the bus to an MCAP file", "knuckle_ros.commands.record:record"),
     "replay": Command("give the outputs of a recording again, bit for bit", "knuckle_ros.commands.replay:replay"),
     "eval reorient": Command("score a controller that turns objects", "knuckle.policy.commands:eval_reorient"),
-    "bench bus": Command("time the bus: joint state to command, depth frames", "knuckle_ros.commands.bench_bus:bench_bus"),
+    "bench bus": Command("time the bus: commands and depth frames", "knuckle_ros.commands.bench_bus:bench_bus"),
 }
 
 EXTRAS: dict[str, str] = {

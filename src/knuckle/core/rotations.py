@@ -21,7 +21,7 @@ def normalize(q: ArrayLike) -> Array:
 
 
 def require_unit(q: ArrayLike, *, where: str, tolerance: float = 1e-3) -> Array:
-    """``q`` as a unit quaternion, or InputError when it is zero, not finite or off unit norm by more than ``tolerance``."""
+    """``q`` as a unit quaternion, or InputError when it is zero, not finite or more than ``tolerance`` off."""
     a = np.asarray(q, dtype=np.float64)
     right = "a unit quaternion, for example w x y z = 1 0 0 0"
     if a.shape != (4,) or not np.isfinite(a).all():

@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.util
 
 from knuckle.core.errors import BusError
-
 from knuckle_ros.message_build.definitions import DISTRIBUTION, PACKAGES, expected_version, installed_version
 
 

@@ -26,7 +26,10 @@ def setup(argv: list[str]) -> int:
     config = tyro.cli(SetupConfig, args=argv, prog="knuckle setup")
     started = time.monotonic()
     changed = set_up_messages(_say, rebuild=config.rebuild)
-    _say(f"messages {installed_version()} " + (f"ready after {time.monotonic() - started:.0f} s" if changed else "are current"))
+    _say(
+        f"messages {installed_version()} "
+        + (f"ready after {time.monotonic() - started:.0f} s" if changed else "are current")
+    )
     return 0
 
 

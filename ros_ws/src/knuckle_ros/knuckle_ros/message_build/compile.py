@@ -8,7 +8,6 @@ import sys
 from pathlib import Path
 
 from knuckle.core.errors import RunError
-
 from knuckle_ros.message_build.toolchain import Toolchain
 
 TIMEOUT_S = 900.0

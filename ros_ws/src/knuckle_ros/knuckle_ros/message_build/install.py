@@ -11,11 +11,10 @@ import sys
 import sysconfig
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import Callable
 
 from knuckle.core.errors import RunError
-
 from knuckle_ros.message_build.compile import compile_package
 from knuckle_ros.message_build.definitions import (
     DISTRIBUTION,

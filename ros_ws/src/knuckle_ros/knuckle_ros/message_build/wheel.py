@@ -1,4 +1,4 @@
-"""Packing an installed tree into a wheel: modules at the top, libraries and index files where the wheels keep theirs."""
+"""Packing an installed tree into a wheel: modules at the top, libraries and index files beside those of ROS."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
 """How far an object is from looking like itself after a turn: 0 for a symmetric one.
 
 For surface samples p of the object and a rotation R about its centre of mass (which every symmetry of a uniform solid
-fixes), d(R) = mean over p of |distance of R p to the surface|: 0 exactly where R maps the object onto itself. The
-figure is the least d(R) over all R that turn by at least `MIN_ANGLE`, the largest angle at which reorientation is scored: a
-smaller turn need not be told apart. Searched from a uniform grid, then refined.
+fixes), d(R) = mean over p of |distance of R p to the surface|: 0 exactly where R maps the object onto itself.
+The figure is the least d(R) over all R that turn by at least `MIN_ANGLE`, the largest angle at which reorientation is
+scored: a smaller turn need not be told apart. Searched from a uniform grid, then refined.
 """
 
 from __future__ import annotations

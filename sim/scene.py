@@ -36,7 +36,8 @@ STATE = mujoco.mjtState.mjSTATE_FULLPHYSICS.value
 GRAIN_BIT = 1 << 20
 TABLE_HALF_SIDE = 0.45
 TABLE_FRICTION = (0.5, 0.005, 1e-4)
-OBJECT_FRICTION = (0.5, 0.005, 1e-4)
+# Sliding, twisting and rolling. Round parts resist rolling a little, or a truck would roll off on its wheels.
+OBJECT_FRICTION = (0.5, 0.005, 1e-3)
 
 
 @dataclass(frozen=True)
@@ -223,6 +224,7 @@ def _add_object(spec: mujoco.MjSpec, thing: ObjectShape) -> None:
             quat=p.quaternion,
             mass=thing.mass * volume(p) / total,
             friction=OBJECT_FRICTION,
+            condim=3 if p.kind == "box" else 6,
             rgba=[*thing.colour, 1.0],
             contype=OBJECT_BIT,
             conaffinity=TABLE_BIT,

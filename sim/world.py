@@ -1,0 +1,220 @@
+"""The simulated world: passive and deterministic. It has no clock and never sleeps; `advance` steps it to a given time.
+
+It is a Hand (`read send arm hold release`), knows the truth about the object, and shows its state to cameras. Calls may
+come from several threads: each takes the world's lock.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from threading import RLock
+from typing import Literal
+
+import mujoco
+import numpy as np
+
+from knuckle.core.errors import CommandRefused
+from knuckle.hardware.spec.contracts import HandCommand, HandState
+from knuckle.hardware.spec.hand_spec import Array, HandSpec
+from knuckle.sim.contact_facts import ContactFacts, contact_facts
+from knuckle.sim.hand_model import cut_joint_rates
+from knuckle.sim.placement import draw_start
+from knuckle.sim.scene import Scene, execution_scene
+from knuckle.sim.state_guard import require_sane
+
+STEPS_PER_S = 120
+SETTLING_STEPS = STEPS_PER_S
+DROP_DISTANCE = 0.15
+
+Mode = Literal["hold", "armed", "released"]
+
+
+@dataclass(frozen=True)
+class ObjectTruth:
+    """The object at ``stamp_ns``, world frame: centre of mass ``position`` m, ``quaternion`` w x y z, ``velocity`` m/s
+    and ``spin`` rad/s, along the world's axes.
+    """
+
+    stamp_ns: int
+    position: Array
+    quaternion: Array
+    velocity: Array
+    spin: Array
+
+
+class SimWorld:
+    """One hand over one object. Starts reset with ``seed``, holding the home posture, at ``start_ns``.
+
+    ``fault_folder`` is where the state is saved should the simulation break down. InputError for an unknown object.
+    """
+
+    def __init__(
+        self, hand: HandSpec, object_name: str, *, seed: int = 0, start_ns: int = 0, fault_folder: Path | None = None
+    ) -> None:
+        self._hand = hand
+        self._lock = RLock()
+        self._start_ns, self._steps, self._seq = start_ns, 0, 0
+        self._mode: Mode = "hold"
+        self._deadline_ns: int | None = None
+        self._fault_folder = fault_folder if fault_folder is not None else Path()
+        self._load(object_name)
+        self.reset(seed)
+
+    @property
+    def spec(self) -> HandSpec:
+        """What hand this is."""
+        return self._hand
+
+    @property
+    def scene(self) -> Scene:
+        """The scene that runs; `reset` with another object replaces it."""
+        return self._scene
+
+    @property
+    def object_name(self) -> str:
+        """The object on the table."""
+        return self._scene.thing.name
+
+    @property
+    def now_ns(self) -> int:
+        """The world's time: that of the state just reached. It never goes back, not even at a reset."""
+        return self._start_ns + self._steps * 1_000_000_000 // STEPS_PER_S
+
+    @property
+    def mode(self) -> Mode:
+        """``armed`` follows commands, ``hold`` keeps a posture, ``released`` is limp."""
+        return self._mode
+
+    @property
+    def valid_until_ns(self) -> int | None:
+        """Until when the command in force holds; None where none is."""
+        return self._deadline_ns
+
+    def advance(self, to_ns: int) -> int:
+        """Step physics up to ``to_ns``, never beyond; the number of steps done.
+
+        A command that is void at the beginning of a step leaves the hand holding its posture of that moment (mode
+        ``hold``). RunError, with the state saved, where the simulation breaks down.
+        """
+        with self._lock:
+            before = self._steps
+            while self._start_ns + (self._steps + 1) * 1_000_000_000 // STEPS_PER_S <= to_ns:
+                if self._deadline_ns is not None and self.now_ns > self._deadline_ns:
+                    self.hold()
+                self._step()
+                self._steps += 1
+            return self._steps - before
+
+    def reset(self, seed: int | np.random.Generator, object_name: str | None = None) -> None:
+        """Begin anew: object drawn with ``seed`` (another object if named), hand at home, 1 s of settling.
+
+        Time stands still meanwhile. The mode stays; the command in force is dropped and home is held.
+        """
+        with self._lock:
+            if object_name is not None and object_name != self.object_name:
+                self._load(object_name)
+            rng = seed if isinstance(seed, np.random.Generator) else np.random.default_rng(seed)
+            start = draw_start(self._scene, self._data, rng)
+            mujoco.mj_resetData(self._scene.model, self._data)
+            self._scene.write_state(self._data, start)
+            self._data.ctrl[:] = self._hand.home
+            self._deadline_ns = None
+            self._torque(on=True)
+            for _ in range(SETTLING_STEPS):
+                self._step()
+            self._torque(on=self._mode != "released")
+            self._start_position = self.object_truth().position
+
+    def read(self) -> HandState:
+        """The joints now. Temperature is not simulated (NaN); a simulated servo reports no errors (0)."""
+        with self._lock:
+            self._seq += 1
+            dof = self._hand.dof
+            return HandState(
+                stamp_ns=self.now_ns,
+                seq=self._seq,
+                q=self._data.qpos[self._scene.joint_q].copy(),
+                dq=self._data.qvel[self._scene.joint_v].copy(),
+                effort=np.zeros(dof) if self._mode == "released" else self._data.actuator_force.copy(),
+                temperature=np.full(dof, np.nan),
+                error=np.zeros(dof, dtype=np.int32),
+            )
+
+    def send(self, command: HandCommand) -> HandCommand:
+        """Follow ``command`` until it is void; the targets cut to the joint limits are returned.
+
+        CommandRefused where the hand is not armed, a target is missing or not finite, or the command is void already.
+        """
+        with self._lock:
+            q = np.asarray(command.q, dtype=np.float64)
+            if self._mode != "armed":
+                raise CommandRefused(f"the hand is in mode {self._mode}", where="simulated hand", right="arm it first")
+            if q.shape != (self._hand.dof,) or not np.isfinite(q).all():
+                right = f"{self._hand.dof} finite angles in rad"
+                raise CommandRefused(f"targets {q.tolist()}", where="simulated hand", right=right)
+            if command.valid_until_ns < self.now_ns:
+                late = (self.now_ns - command.valid_until_ns) / 1e6
+                raise CommandRefused(f"void since {late:.1f} ms", where="simulated hand", right="a fresh command")
+            sent = np.clip(q, self._hand.lower, self._hand.upper)
+            self._data.ctrl[:] = sent
+            self._deadline_ns = command.valid_until_ns
+            return HandCommand(command.stamp_ns, command.valid_until_ns, sent)
+
+    def arm(self) -> None:
+        """Torque on, holding the measured posture; commands are followed from now on."""
+        self._stay("armed")
+
+    def hold(self) -> None:
+        """Torque on, keeping the present posture; commands are refused until the hand is armed again."""
+        self._stay("hold")
+
+    def release(self) -> None:
+        """Torque off: the fingers sink."""
+        self._stay("released")
+
+    def object_truth(self) -> ObjectTruth:
+        """The object's true pose, velocity and spin."""
+        with self._lock:
+            state = self._scene.state_of(self._data)
+            position, quaternion = self._scene.object_pose_of(state)
+            velocity, spin = self._scene.object_twist_of(state)
+            return ObjectTruth(self.now_ns, position.copy(), quaternion.copy(), velocity.copy(), spin)
+
+    def dropped(self) -> bool:
+        """Whether the object's centre is more than 0.15 m from where the episode began."""
+        return bool(np.linalg.norm(self.object_truth().position - self._start_position) > DROP_DISTANCE)
+
+    def contact_facts(self) -> ContactFacts:
+        """What touches the object, at the beginning of the last step."""
+        with self._lock:
+            return contact_facts(self._scene, self._data)
+
+    def snapshot(self) -> tuple[int, Scene, Array]:
+        """Time, scene and state vector (nstate,) of one moment: what a camera needs."""
+        with self._lock:
+            return self.now_ns, self._scene, self._scene.state_of(self._data)
+
+    def _load(self, object_name: str) -> None:
+        self._scene = execution_scene(self._hand, object_name)
+        # A broken state must be seen, not silently replaced by the initial one.
+        self._scene.model.opt.disableflags |= mujoco.mjtDisableBit.mjDSBL_AUTORESET.value
+        self._data = self._scene.new_data()
+
+    def _stay(self, mode: Mode) -> None:
+        with self._lock:
+            limits = self._hand.lower, self._hand.upper
+            self._data.ctrl[:] = np.clip(self._data.qpos[self._scene.joint_q], *limits)
+            self._mode, self._deadline_ns = mode, None
+            self._torque(on=mode != "released")
+
+    def _torque(self, *, on: bool) -> None:
+        if on:
+            self._scene.model.opt.disableflags &= ~mujoco.mjtDisableBit.mjDSBL_ACTUATION.value
+        else:
+            self._scene.model.opt.disableflags |= mujoco.mjtDisableBit.mjDSBL_ACTUATION.value
+
+    def _step(self) -> None:
+        mujoco.mj_step(self._scene.model, self._data)
+        cut_joint_rates(self._data.qvel[self._scene.joint_v], self._hand)
+        require_sane(self._scene, self._data, self.now_ns, self._fault_folder)

@@ -1,0 +1,159 @@
+"""`knuckle stream`: play a recorded sensor stream, estimate from it, and say how well and how fast."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import select
+import signal
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from tyro.conf import Positional
+
+from knuckle.core.config import setting, validate
+from knuckle.core.errors import BusError, RunError
+from knuckle.sensors.recording import ImuRecording
+from knuckle_ros.child_process import ChildProcess
+from knuckle_ros.domain_lock import domain_lock
+
+STREAM = "recording"
+_START_S = 20.0
+_SILENCE_S = 10.0
+
+
+@dataclass(frozen=True)
+class StreamConfig:
+    """Play a recording onto `imu` and `magnetic_field` at its own rate and estimate the sensor's orientation."""
+
+    file: Positional[str]
+    """The recording: a BROAD trial (.mat)."""
+    fast: bool = setting(False, "run the same code without waiting and without the bus: the same estimates")
+    start: float = setting(0.0, "where in the recording to begin", low=0.0, high=1e6, unit="s")
+    seconds: float = setting(0.0, "how much of it to play, 0 for all", low=0.0, high=1e6, unit="s")
+    domain: int = setting(-1, "ROS domain, -1 for ROS_DOMAIN_ID", low=-1, high=232)
+    json: str = setting("", "file to write the figures to")
+
+
+def stream(argv: list[str]) -> int:
+    """Run the command; raises RecordingError, ConfigError, BusError, or RunError where a process died."""
+    import tyro
+
+    from knuckle.sensors import broad
+    from knuckle_ros.commands.stream_report import figures, show
+
+    config = validate(tyro.cli(StreamConfig, args=argv, prog="knuckle stream"), where="stream")
+    recording = broad.load(Path(config.file)).part(config.start, config.seconds)
+    result = _fast(recording) if config.fast else _live(config, recording)
+    show(config.file, result)
+    if config.json:
+        figures(["knuckle", "stream", *argv], asdict(config), result).write(Path(config.json))
+    return 0
+
+
+def _fast(recording: ImuRecording) -> dict[str, Any]:
+    import numpy as np
+
+    from knuckle.sensors.imu_stream import ImuStream
+    from knuckle.sensors.replay_stream import digest, replay, score, stream_config
+
+    estimates = list(replay(recording, ImuStream(stream_config(recording))))
+    orientations = np.array([e.orientation for e in estimates]).reshape(-1, 4)
+    errors, dropped = score(recording, np.array([e.stamp_ns for e in estimates], dtype=np.int64), orientations)
+    return {
+        "samples": len(recording),
+        "dropped": dropped,
+        "invalid": sum(not e.valid for e in estimates),
+        "digest": digest(orientations),
+        "errors": None if errors is None or errors.n == 0 else vars(errors),
+    }
+
+
+def _live(config: StreamConfig, recording: ImuRecording) -> dict[str, Any]:
+    from knuckle.sensors.replay_stream import stream_config
+    from knuckle_ros.commands.stream_report import progress
+
+    domain = _domain(config.domain)
+    environment = {
+        **os.environ,
+        "ROS_DOMAIN_ID": str(domain),
+        "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST",
+        "OMP_NUM_THREADS": "1",
+    }
+    player = {"file": config.file, "start_s": config.start, "seconds": config.seconds}
+    estimator = {**asdict(stream_config(recording)), "stream": STREAM}
+    with domain_lock(domain, "stream"), _terminable(), progress(len(recording)) as tell:
+        children: dict[str, ChildProcess] = {}
+        try:
+            for role, settings in (("estimator", estimator), ("player", player)):
+                arguments = [role, json.dumps(settings)]
+                children[role] = ChildProcess("knuckle_ros.stream_process", arguments, environment)
+            return _follow(children, tell)
+        finally:
+            _unhurried(lambda: [child.stop() for child in children.values()])
+
+
+def _follow(children: dict[str, ChildProcess], tell: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
+    """Let the two find each other, say go, and pass on what they say until there is a result."""
+    waiting = set(children)
+    patience, deadline = "the processes did not find each other", time.monotonic() + _START_S
+    while True:
+        readable, _, _ = select.select(list(children.values()), [], [], max(0.0, deadline - time.monotonic()))
+        if not readable:
+            raise RunError(patience, where="the bus", right="loopback multicast and shared memory; see knuckle doctor")
+        for role, child in children.items():
+            if child not in readable:
+                continue
+            event = child.read_event()
+            if event is None:
+                raise RunError(f"the process ended ({child.complaint()})", where=role, right="run it again")
+            if event["event"] == "trouble":
+                raise BusError(event["text"])
+            if event["event"] == "result":
+                return event
+            if event["event"] == "ready":
+                waiting.discard(role)
+                if not waiting:
+                    children["player"].tell("go")
+            else:
+                tell(event)
+            if not waiting:
+                patience, deadline = "no sign of the player", time.monotonic() + _SILENCE_S
+
+
+def _domain(asked: int) -> int:
+    text = os.environ.get("ROS_DOMAIN_ID", "") or "0"
+    if asked >= 0:
+        return asked
+    if not text.isdigit() or int(text) > 232:
+        raise BusError(f"'{text}' is not a ROS domain", where="ROS_DOMAIN_ID", right="a number from 0 to 232")
+    return int(text)
+
+
+@contextlib.contextmanager
+def _terminable() -> Iterator[None]:
+    """Inside, SIGTERM unwinds the stack as Ctrl-C does, so that what was started is stopped."""
+
+    def leave(number: int, _: FrameType | None) -> None:
+        raise SystemExit(128 + number)
+
+    previous = signal.signal(signal.SIGTERM, leave)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+
+
+def _unhurried(action: Callable[[], object]) -> None:
+    """Do ``action``, which is short, without being interrupted by a second Ctrl-C."""
+    held = {signal.SIGINT, signal.SIGTERM}
+    signal.pthread_sigmask(signal.SIG_BLOCK, held)
+    try:
+        action()
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, held)

@@ -1,0 +1,150 @@
+"""The two processes behind ``knuckle stream``: one plays a recording and measures, the other estimates.
+
+Run as ``python -m knuckle_ros.stream_process player|estimator SETTINGS PARENT``, SETTINGS being the JSON of the node's
+configuration. Events said: ``ready``, ``progress``, ``result`` (player), ``trouble`` with one line of ``text``.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import rclpy
+from rclpy.experimental import EventsExecutor
+from rclpy.node import Node
+from rclpy.signals import SignalHandlerOptions
+
+from knuckle.core.config import from_mapping
+from knuckle.core.errors import BusError, KnuckleError
+from knuckle.sensors import broad
+from knuckle.sensors.replay_stream import digest, score
+from knuckle_ros import estimator_node, player_node
+from knuckle_ros.child_process import ParentLink
+from knuckle_ros.estimate_meter import EstimateMeter
+from knuckle_ros.estimator_node import EstimatorNode
+from knuckle_ros.player_node import PlayerNode
+
+STREAM = "recording"
+_PROGRESS_S = 0.25
+_QUIET_S = 2.0  # estimates that have not come so long after the last sample will not come
+
+
+class _OnTheBus(Protocol):
+    node: Node
+
+    def close(self) -> None: ...
+
+
+def main() -> int:
+    """Run one of the two until it is done or its parent ends it."""
+    role, settings, parent = sys.argv[1:]
+    link = ParentLink(int(parent))
+    rclpy.init(args=["--ros-args", "--disable-external-lib-logs"], signal_handler_options=SignalHandlerOptions.NO)
+    try:
+        {"player": _play, "estimator": _estimate}[role](link, json.loads(settings))
+    except KnuckleError as error:
+        link.say("trouble", text=str(error))
+        return error.exit_code
+    finally:
+        rclpy.shutdown()
+    return 0
+
+
+def _spin(link: ParentLink, bus: _OnTheBus, look: Callable[[], bool]) -> None:
+    """Serve the node until ``look``, called some ten times a second or more, returns False, or the parent stops it."""
+    executor = EventsExecutor()
+    executor.add_node(bus.node)
+    gc.collect()
+    gc.freeze()
+    try:
+        while not link.stop.is_set() and look():
+            executor.spin_once(timeout_sec=0.1)
+    finally:
+        bus.close()
+        executor.shutdown()
+
+
+def _estimate(link: ParentLink, settings: dict[str, Any]) -> None:
+    estimator = EstimatorNode("estimator", from_mapping(estimator_node.Config, settings, where="estimator"))
+    told = False
+
+    def look() -> bool:
+        nonlocal told
+        if not told and estimator.heard():
+            link.say("ready")
+            told = True
+        if estimator.readings.get_publisher_count() > 1 or estimator.fields.get_publisher_count() > 1:
+            right = "one source for each stream; choose another domain with --domain N"
+            raise BusError("somebody else publishes it too", where="imu or magnetic_field", right=right)
+        return True
+
+    _spin(link, estimator, look)
+
+
+def _play(link: ParentLink, settings: dict[str, Any]) -> None:
+    config = from_mapping(player_node.Config, settings, where="player")
+    recording = broad.load(Path(config.file)).part(config.start_s, config.seconds)
+    player = PlayerNode("player", config, recording)
+    meter = EstimateMeter(player.node, STREAM, player)
+    told, started, next_word, quiet_since, received = False, False, 0.0, 0.0, 0
+
+    def look() -> bool:
+        nonlocal told, started, next_word, quiet_since, received
+        now = time.monotonic()
+        if not told and player.heard() and meter.subscription.get_publisher_count() > 0:
+            link.say("ready")
+            told = True
+        if told and not started and link.go.is_set():
+            player.start()
+            started = True
+        if started and now >= next_word:
+            link.say("progress", **_progress(player, meter))
+            next_word = now + _PROGRESS_S
+        if meter.received != received or not player.done.is_set():
+            received, quiet_since = meter.received, now
+        return meter.received < len(recording) and now - quiet_since < _QUIET_S
+
+    _spin(link, player, look)
+    if player.done.is_set():
+        link.say("result", **_result(player, meter))
+
+
+def _progress(player: PlayerNode, meter: EstimateMeter) -> dict[str, Any]:
+    recent = meter.latencies_ms(newest=300)
+    sent = player.pacer.sent
+    return {
+        "sent": sent,
+        "received": meter.received,
+        "rate_hz": player.pacer.rate_hz(),
+        "latency_p50_ms": float(np.median(recent)) if len(recent) else None,
+    }
+
+
+def _result(player: PlayerNode, meter: EstimateMeter) -> dict[str, Any]:
+    came = meter.received_ns > 0
+    errors, dropped = score(player.recording, player.recording.stamps_ns[came], meter.orientations[came])
+    latencies = meter.latencies_ms()
+    p50, p99, worst = np.percentile(latencies, [50, 99, 100]).tolist() if len(latencies) else [None] * 3
+    return {
+        "samples": len(player.recording),
+        "dropped": dropped,
+        "invalid": int((came & ~meter.valid).sum()),
+        "late_sent": player.pacer.late,
+        "published_hz": player.pacer.rate_hz(),
+        "rate_hz": meter.rate_hz(),
+        "latency_p50_ms": p50,
+        "latency_p99_ms": p99,
+        "latency_max_ms": worst,
+        "digest": digest(meter.orientations[came]),
+        "errors": None if errors is None or errors.n == 0 else vars(errors),
+    }
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -37,7 +37,7 @@ GRAIN_BIT = 1 << 20
 TABLE_HALF_SIDE = 0.45
 TABLE_FRICTION = (0.5, 0.005, 1e-4)
 # Sliding, twisting and rolling. Round parts resist rolling a little, or a truck would roll off on its wheels.
-OBJECT_FRICTION = (0.5, 0.005, 1e-3)
+OBJECT_FRICTION = (0.5, 0.005, 2e-3)
 
 
 @dataclass(frozen=True)

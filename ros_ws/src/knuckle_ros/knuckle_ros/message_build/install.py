@@ -69,6 +69,7 @@ def build_wheel(wheel: Path, version: str) -> None:
     import numpy  # the messages' C sources include its headers
 
     root = cache_root()
+    root.mkdir(parents=True, exist_ok=True)
     _remove_leftovers(root)
     work = Path(tempfile.mkdtemp(prefix=".build-", dir=root))
     try:

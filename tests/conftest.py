@@ -1,0 +1,64 @@
+"""What the marks of the tests need, and the one line said where it is missing."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def data_root() -> Path | None:
+    """The folder of recordings: KNUCKLE_DATA, else ../shared/data beside the checkout; None where there is none."""
+    folder = Path(os.environ.get("KNUCKLE_DATA") or ROOT.parent / "shared" / "data")
+    return folder if folder.is_dir() else None
+
+
+def _no_data() -> str:
+    return "" if data_root() else "KNUCKLE_DATA names no folder of recordings"
+
+
+def _no_ros() -> str:
+    if importlib.util.find_spec("rclpy") is None:
+        return "rclpy is not installed: pip install 'knuckle[ros]'"
+    from knuckle_ros.messages_built import messages_problem
+
+    problem = messages_problem()
+    return f"{problem}: run `knuckle setup`" if problem else ""
+
+
+def _no_browser() -> str:
+    found = any(shutil.which(name) for name in ("chromium", "chromium-browser", "google-chrome"))
+    return "" if found else "no chromium on the path: apt-get install chromium"
+
+
+_NEEDS: dict[str, Callable[[], str]] = {"data": _no_data, "ros": _no_ros, "browser": _no_browser}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip, with one line, the tests whose mark names something this machine lacks."""
+    reasons = {mark: find() for mark, find in _NEEDS.items()}
+    for item in items:
+        for mark, reason in reasons.items():
+            if reason and item.get_closest_marker(mark):
+                item.add_marker(pytest.mark.skip(reason=reason))
+
+
+@pytest.fixture(scope="session")
+def data_folder() -> Path:
+    """The folder of recordings; tests that use it are marked ``data``."""
+    folder = data_root()
+    if folder is None:
+        pytest.skip(_no_data())
+    return folder
+
+
+@pytest.fixture(scope="session")
+def checkout() -> Path:
+    """The root of this checkout."""
+    return ROOT

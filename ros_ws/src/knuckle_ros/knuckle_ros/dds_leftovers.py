@@ -1,0 +1,106 @@
+"""What dead DDS participants leave in /dev/shm, and the removal of what nobody holds any more.
+
+Fast DDS keeps a segment ``fastrtps_<16 hex digits>`` for each participant, a ring ``fastrtps_port<number>`` for each
+port, their lock files (``_el``, ``_sl``) and a semaphore (``sem.*_mutex``). A participant that ends well removes its
+own; a killed one cannot. A file is removed here only when it belongs to this user and no living process has it mapped,
+open or locked. Only the standard library is used: the guardian runs this without site-packages.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+FOLDER = Path("/dev/shm")
+GROUP = re.compile(r"(?:sem\.)?(?P<group>(?:fastrtps|fastdds)_(?:port\d+|[0-9a-f]{16}))(?:_el|_sl|_mutex)?\Z")
+Inode = tuple[int, int]
+
+
+def remove_leftovers(born_after: float) -> list[str]:
+    """Remove the DDS files that nobody holds and return their names.
+
+    Segments must be younger than ``born_after`` (s since the epoch), so that only those of a run that began then are
+    taken. Port rings are shared by all participants, so an unheld one is no one's and its age says nothing.
+    """
+    removed = []
+    for name in leftovers(born_after):
+        try:
+            (FOLDER / name).unlink()
+        except FileNotFoundError:
+            continue
+        removed.append(name)
+    return removed
+
+
+def leftovers(born_after: float) -> list[str]:
+    """Names in /dev/shm that ``remove_leftovers`` would remove."""
+    groups: dict[str, dict[str, os.stat_result]] = {}
+    for name in os.listdir(FOLDER):
+        match = GROUP.match(name)
+        if match:
+            try:
+                groups.setdefault(match["group"], {})[name] = (FOLDER / name).lstat()
+            except FileNotFoundError:
+                continue
+    free: list[str] = []
+    held = _held_inodes() if groups else set()
+    for group, files in groups.items():
+        stats = files.values()
+        ours = all(stat.st_uid == os.getuid() for stat in stats)
+        young = "_port" in group or all(stat.st_ctime >= born_after for stat in stats)
+        if ours and young and not any((stat.st_dev, stat.st_ino) in held for stat in stats):
+            free += sorted(files)
+    return free
+
+
+def _held_inodes() -> set[Inode]:
+    """The files of /dev/shm that some process has mapped, open or locked."""
+    held = _locked_inodes()
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            held |= _mapped_inodes(pid) | _open_inodes(pid)
+        except (FileNotFoundError, ProcessLookupError, PermissionError):
+            # The process has ended meanwhile, or is another user's, whose files are not ours to remove anyway.
+            continue
+    return held
+
+
+def _mapped_inodes(pid: str) -> set[Inode]:
+    found = set()
+    with open(f"/proc/{pid}/maps", encoding="utf-8", errors="replace") as lines:
+        for line in lines:
+            if "/dev/shm/" in line:
+                _, _, _, device, inode, *_ = line.split()
+                found.add((_device(device), int(inode)))
+    return found
+
+
+def _open_inodes(pid: str) -> set[Inode]:
+    found = set()
+    for number in os.listdir(f"/proc/{pid}/fd"):
+        link = f"/proc/{pid}/fd/{number}"
+        try:
+            if os.readlink(link).startswith("/dev/shm/"):
+                stat = os.stat(link)
+                found.add((stat.st_dev, stat.st_ino))
+        except FileNotFoundError:
+            continue
+    return found
+
+
+def _locked_inodes() -> set[Inode]:
+    """Files locked by flock, from /proc/locks: "1: FLOCK ADVISORY WRITE 123 00:1b:67 0 EOF"."""
+    found = set()
+    with open("/proc/locks", encoding="ascii") as lines:
+        for line in lines:
+            for word in line.split():
+                device, _, inode = word.rpartition(":")
+                if device.count(":") == 1 and inode.isdigit():
+                    found.add((_device(device), int(inode)))
+    return found
+
+
+def _device(text: str) -> int:
+    major, _, minor = text.partition(":")
+    return os.makedev(int(major, 16), int(minor, 16))

@@ -30,7 +30,12 @@ class SamplingMpc:
         self._weights = knot_weights(self.config)
         self._model: PlannerModel | None = None
         self._object = ""
-        self._start(Goal("", rotations.IDENTITY))
+        self.goal = Goal("", rotations.IDENTITY)
+        self.plan = self._home_plan()
+        self.previous = np.zeros(hand.dof)
+        self.target: Array = hand.home.copy()
+        self._phase = self._new_phase(self.goal)
+        self._aim: Array = rotations.IDENTITY
 
     @property
     def spec(self) -> PolicySpec:
@@ -64,11 +69,14 @@ class SamplingMpc:
             raise InputError("act was called before reset", where="mpc", right="reset(goal) first")
         angle = goal_angle(state, self.goal.quaternion)
         phase = self._phase.update(angle, stillness(state, self.previous).still)
+        if self._phase.detour_over:
+            self._aim = self.goal.quaternion
         if phase is Phase.TURN:
             posture = self._plan(self._model, state)
         elif phase is Phase.REGRASP:
             posture = self.hand.home
-            self.plan = np.tile(self.hand.home, (self.config.knots, 1))
+            self.plan = self._home_plan()
+            self._aim = self._next_aim(state)
         else:
             posture = self.target
         action = self.chart.towards(state.q, posture, self.previous)
@@ -86,9 +94,25 @@ class SamplingMpc:
         self.goal = goal
         self.previous = np.zeros(self.hand.dof)
         self.target = self.hand.home.copy()
-        self.plan = np.tile(self.hand.home, (self.config.knots, 1))
+        self.plan = self._home_plan()
+        self._phase = self._new_phase(goal)
+        self._aim = goal.quaternion
+
+    def _home_plan(self) -> Array:
+        return np.tile(self.hand.home, (self.config.knots, 1))
+
+    def _new_phase(self, goal: Goal) -> TurningPhase:
         rate = self.hand.control_rate_hz
-        self._phase = TurningPhase(self.config, goal.tolerance_rad, round(goal.time_limit_s * rate), rate)
+        return TurningPhase(self.config, goal.tolerance_rad, round(goal.time_limit_s * rate), rate)
+
+    def _next_aim(self, state: SceneState) -> Array:
+        """What to plan for after a regrasp: the goal, or every other time a detour, a turn by about a right angle."""
+        if self._phase.regrasps % 2 == 0 or self.config.detour_steps == 0:
+            return self.goal.quaternion
+        axis = self.rng.standard_normal(3)
+        angle = np.array(self.rng.uniform(1.0, 2.0))
+        turn = rotations.from_axis_angle(axis / np.linalg.norm(axis), angle)
+        return rotations.multiply(turn, state.quaternion)
 
     def _plan(self, model: PlannerModel, state: SceneState) -> Array:
         """Improve the shifted last plan and return its first posture."""
@@ -96,7 +120,7 @@ class SamplingMpc:
         for _ in range(self.config.iterations):
             candidates = proposals(self.plan, state.q, self.hand, self.config, self.rng)
             postures = np.einsum("tk,nkd->ntd", self._weights, candidates)
-            costs = plan_costs(model.roll(state, postures, self.previous), self.goal.quaternion, self.config)
+            costs = plan_costs(model.roll(state, postures, self.previous), self._aim, self.config)
             if not np.isfinite(costs).any():
                 raise InputError("no candidate plan could be simulated", where="mpc", right="a finite scene state")
             self.plan = elite_mean(candidates, costs, self.config)

@@ -16,21 +16,15 @@ class MpcConfig:
     knots: int = setting(4, "postures between which a plan moves linearly", low=2, high=12)
     iterations: int = setting(1, "times the candidates are drawn anew around the elite in a step", low=1, high=8)
     elite: int = setting(8, "best candidates that form the next plan", low=1, high=256)
-    temperature: float = setting(
-        0.3, "softmax temperature over the elite, in units of their spread", low=0.01, high=10.0
-    )
+    temperature: float = setting(0.3, "softmax temperature of the elite, in their spread", low=0.01, high=10.0)
     sigma_low: float = setting(0.08, "smallest posture noise", low=0.0, high=1.0, unit="rad")
     sigma_high: float = setting(0.5, "largest posture noise", low=0.0, high=2.0, unit="rad")
     threads: int = setting(2, "rollout threads", low=1, high=64)
     angle_weight: float = setting(4.0, "cost of the angle to the goal", low=0.0, high=100.0, unit="1/rad")
-    tip_weight: float = setting(
-        2.0, "cost of a fingertip's distance beyond reach of the object", low=0.0, high=100.0, unit="1/m"
-    )
+    tip_weight: float = setting(2.0, "cost of a fingertip's distance beyond its reach", low=0.0, high=100.0, unit="1/m")
     tip_reach: float = setting(0.05, "tip distance that costs nothing", low=0.0, high=0.3, unit="m")
     offset_weight: float = setting(6.0, "cost of the object's offset in the plane", low=0.0, high=1000.0, unit="1/m")
-    escape_weight: float = setting(
-        40.0, "further cost of an offset beyond the escape radius", low=0.0, high=1000.0, unit="1/m"
-    )
+    escape_weight: float = setting(40.0, "further cost beyond the escape radius", low=0.0, high=1000.0, unit="1/m")
     escape_radius: float = setting(0.07, "offset from which the object counts as escaping", low=0.0, high=0.3, unit="m")
     still_weight: float = setting(0.4, "cost of motion near the goal", low=0.0, high=10.0)
     still_angle: float = setting(0.3, "angle below which motion starts to cost", low=0.01, high=3.0, unit="rad")
@@ -39,13 +33,8 @@ class MpcConfig:
     stuck_steps: int = setting(15, "control steps without progress after which the hand lets go", low=3, high=1000)
     stuck_angle: float = setting(0.08, "progress that counts", low=0.0, high=1.0, unit="rad")
     regrasp_steps: int = setting(6, "control steps of the home posture when stuck", low=1, high=60)
-    settle_angle: float = setting(
-        0.1, "angle at which the grip is frozen and stillness awaited", low=0.01, high=1.0, unit="rad"
-    )
+    detour_steps: int = setting(15, "control steps of another goal after every other regrasp", low=0, high=180)
+    settle_angle: float = setting(0.1, "angle at which the grip is frozen", low=0.01, high=1.0, unit="rad")
     settle_steps: int = setting(4, "still control steps after which done is declared", low=1, high=60)
-    content_steps: int = setting(
-        24, "control steps without progress, inside the tolerance, that settle it", low=3, high=1000
-    )
-    settle_time: float = setting(
-        1.5, "time before the limit at which the grip is frozen anyway", low=0.0, high=10.0, unit="s"
-    )
+    content_steps: int = setting(24, "steps without progress inside the tolerance that settle it", low=3, high=1000)
+    settle_time: float = setting(1.5, "time before the limit when the grip is frozen", low=0.0, high=10.0, unit="s")

@@ -13,7 +13,7 @@ JOINTS_PER_FINGER = 3
 def knot_weights(config: MpcConfig) -> Array:
     """Linear interpolation (horizon, knots): row t gives the posture of control step t from the knots."""
     at = np.linspace(0.0, config.knots - 1.0, config.horizon)
-    return np.maximum(0.0, 1.0 - np.abs(at[:, None] - np.arange(config.knots)[None, :]))
+    return np.asarray(np.maximum(0.0, 1.0 - np.abs(at[:, None] - np.arange(config.knots)[None, :])))
 
 
 def shifted(plan: Array, config: MpcConfig) -> Array:
@@ -23,7 +23,7 @@ def shifted(plan: Array, config: MpcConfig) -> Array:
     low = np.floor(at).astype(int)
     high = np.minimum(low + 1, config.knots - 1)
     part = (at - low)[:, None]
-    return (1.0 - part) * plan[low] + part * plan[high]
+    return np.asarray((1.0 - part) * plan[low] + part * plan[high])
 
 
 def proposals(plan: Array, q: Array, spec: HandSpec, config: MpcConfig, rng: np.random.Generator) -> Array:

@@ -1,4 +1,4 @@
-"""One goal from start to verdict: policy, action map, limits and the final check, the same in a node and an evaluation."""
+"""One goal from start to verdict: policy, action map, limits and check, the same in a node and in an evaluation."""
 
 from __future__ import annotations
 

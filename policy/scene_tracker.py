@@ -14,7 +14,7 @@ KEEP = 16
 
 
 class SceneTracker:
-    """Gives a SceneState as soon as both halves of a stamp are in. Stamps only: the order of arrival does not matter."""
+    """Gives a SceneState as soon as both halves of a stamp are in. The order of arrival does not matter."""
 
     def __init__(self, hand: HandSpec) -> None:
         self.hand = hand

@@ -34,6 +34,7 @@ class TurningPhase:
     best: float = float("inf")
     since_best: int = 0
     since_regrasp: int = 0
+    regrasps: int = 0
     in_phase: int = 0
     still_steps: int = 0
     settled_at: float = float("inf")
@@ -51,11 +52,17 @@ class TurningPhase:
         if wanted is not self.phase:
             self.phase, self.in_phase, self.still_steps = wanted, 0, 0
             if wanted is Phase.REGRASP:
+                self.regrasps += 1
                 self.since_regrasp, self.best, self.since_best = 0, float("inf"), 0
             if wanted is Phase.SETTLE:
                 self.settled_at = angle
         self.still_steps = self.still_steps + 1 if still and self.phase is Phase.SETTLE else 0
         return self.phase
+
+    @property
+    def detour_over(self) -> bool:
+        """Whether the time of a detour after the last regrasp has passed."""
+        return self.since_regrasp >= self.config.regrasp_steps + self.config.detour_steps
 
     def done(self, angle: float) -> bool:
         """Whether it is time to stop: settled, still for long enough, inside the tolerance."""

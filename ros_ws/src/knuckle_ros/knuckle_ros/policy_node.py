@@ -1,0 +1,285 @@
+"""The policy on the bus: server of ``reorient``, commander of the hand at the control rate."""
+
+from __future__ import annotations
+
+import math
+import queue
+import threading
+import time
+from collections import deque
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from geometry_msgs.msg import PoseStamped
+from knuckle_msgs.action import Reorient
+from knuckle_msgs.msg import SafetyState
+from knuckle_msgs.srv import Arm
+from rclpy.action.server import ActionServer, CancelResponse, GoalResponse
+from rclpy.node import Node
+from rclpy.task import Future
+from sensor_msgs.msg import JointState
+from std_msgs.msg import String
+from std_srvs.srv import Trigger
+from trajectory_msgs.msg import JointTrajectory
+
+from knuckle.core.config import setting
+from knuckle.core.errors import InputError, KnuckleError
+from knuckle.core.rotations import require_unit
+from knuckle.hardware.spec.contracts import HandCommand
+from knuckle.hardware.spec.hands import hand_spec
+from knuckle.policy.contract import Goal, SceneState
+from knuckle.policy.controllers import make_controller
+from knuckle.policy.reorient_runner import ReorientRunner, Verdict
+from knuckle.policy.scene_tracker import SceneTracker
+from knuckle_ros import bus_qos
+from knuckle_ros.host_context import HostContext
+from knuckle_ros.parameters import declare
+from knuckle_ros.wire import command_msg, from_ros_quaternion, stamp_ns, to_ros_quaternion
+
+
+@dataclass(frozen=True)
+class Config:
+    """Parameters of the policy node."""
+
+    model: str = setting("mpc", "controller: mpc, nothing or random")
+    hand: str = setting("dclaw3", "hand the controller is for")
+    threads: int = setting(2, "planner threads", low=1, high=64)
+    seed: int = setting(0, "seed of the controller's own randomness", low=0, high=2**31 - 1)
+    engage: bool = setting(False, "ask the hand for the lease as soon as it can be had (not after a restart)")
+    validity_cycles: float = setting(1.0, "control cycles for which a command is valid", low=1.0, high=3.0)
+
+
+@dataclass
+class Request:
+    """An accepted goal on its way through the worker."""
+
+    goal: Goal
+    handle: Any
+    done: Future
+    started_wall: float = 0.0
+    result: Reorient.Result | None = None
+    cancel: threading.Event = field(default_factory=threading.Event)
+
+
+class PolicyNode:
+    """Pairs joint states with object poses of the same stamp, thinks in a thread of its own, answers with commands."""
+
+    def __init__(self, name: str, config: Config, context: HostContext) -> None:
+        self.node = Node(name)
+        self.config = declare(self.node, config)
+        self.hand = hand_spec(self.config.hand, where=f"{name}.hand")
+        policy = make_controller(self.config.model, self.hand, seed=self.config.seed, threads=self.config.threads)
+        self.runner = ReorientRunner(self.hand, policy)
+        self.tracker = SceneTracker(self.hand)
+        self.lease = ""
+        self.request: Request | None = None
+        self.engage_wanted = self.config.engage and not context.restarted
+        self.states: queue.Queue[SceneState | None] = queue.Queue(maxsize=4)
+        self.finished: deque[Request] = deque()
+        self.failure: BaseException | None = None
+        self.pace: deque[tuple[float, int]] = deque(maxlen=13)
+        self._connect()
+        self.worker = threading.Thread(target=self._work, name="policy-worker", daemon=True)
+        self.worker.start()
+
+    def _connect(self) -> None:
+        node = self.node
+        self.commands = node.create_publisher(JointTrajectory, "joint_commands", bus_qos.commands(0.25))
+        self.goal_pub = node.create_publisher(PoseStamped, "reorient/goal", bus_qos.LATCHED)
+        self.status_pub = node.create_publisher(String, "reorient/status", bus_qos.LATCHED)
+        node.create_subscription(JointState, "joint_states", self._on_joints, bus_qos.JOINT_STATES)
+        node.create_subscription(PoseStamped, "object/pose", self._on_pose, 10)
+        node.create_subscription(SafetyState, "safety/state", self._on_safety, bus_qos.LATCHED)
+        self.arm = node.create_client(Arm, "hand/arm")
+        node.create_service(Trigger, "policy/engage", self._on_engage)
+        node.create_timer(0.02, self._poll)
+        self.server = ActionServer(
+            node,
+            Reorient,
+            "reorient",
+            execute_callback=self._execute,
+            goal_callback=self._on_goal,
+            cancel_callback=self._on_cancel,
+        )
+        self._say("idle: waiting for the hand")
+
+    def close(self) -> None:
+        """End the worker and its planner."""
+        self.states.put(None)
+        self.worker.join(timeout=5.0)
+        self.runner.policy.close()
+        self.server.destroy()
+        self.node.destroy_node()
+
+    # What comes in, on the executor's thread
+
+    def _on_joints(self, message: JointState) -> None:
+        index = {name: i for i, name in enumerate(message.name)}
+        missing = [name for name in self.hand.joint_names if name not in index]
+        if missing:
+            raise InputError(f"joints missing: {', '.join(missing)}", where="joint_states", right="every joint by name")
+        order = [index[name] for name in self.hand.joint_names]
+        q, dq = np.array(message.position)[order], np.array(message.velocity)[order]
+        self._hand_over(self.tracker.push_joints(stamp_ns(message.header.stamp), q, dq))
+
+    def _on_pose(self, message: PoseStamped) -> None:
+        p = message.pose.position
+        quaternion = from_ros_quaternion(message.pose.orientation)
+        self._hand_over(self.tracker.push_pose(stamp_ns(message.header.stamp), np.array([p.x, p.y, p.z]), quaternion))
+
+    def _hand_over(self, state: SceneState | None) -> None:
+        if state is None:
+            return
+        if self.states.full():
+            self.states.get_nowait()
+        self.states.put_nowait(state)
+
+    def _on_safety(self, message: SafetyState) -> None:
+        """The hand left ARMED: our lease is void, and the goal in hand, if any, ends as held."""
+        if message.state != SafetyState.ARMED and self.lease:
+            self.lease = ""
+            self._say(f"idle: hand not armed ({message.reason})")
+
+    def _on_goal(self, goal: Reorient.Goal) -> GoalResponse:
+        try:
+            self._check_goal(goal)
+        except KnuckleError as error:
+            self.node.get_logger().error(f"goal refused: {error}")
+            self._say(f"idle: goal refused: {error}")
+            return GoalResponse.REJECT
+        return GoalResponse.ACCEPT
+
+    def _check_goal(self, goal: Reorient.Goal) -> Goal:
+        if self.request is not None:
+            raise InputError("another goal is running", where="reorient", right="cancel it first")
+        if goal.goal_cloud.data:
+            raise InputError("goal clouds are not understood by this controller", where="reorient", right="object_name")
+        if goal.header.frame_id not in ("", "world"):
+            raise InputError(f"frame '{goal.header.frame_id}'", where="reorient.header.frame_id", right="world")
+        quaternion = require_unit(from_ros_quaternion(goal.orientation), where="reorient.orientation")
+        for key, value in (("tolerance", goal.tolerance), ("time_limit", goal.time_limit)):
+            if not (math.isfinite(value) and value > 0.0):
+                raise InputError(f"{value} is not positive", where=f"reorient.{key}", right="above 0")
+        wanted = Goal(goal.object_name, quaternion, goal.tolerance, goal.time_limit)
+        self.runner.policy.check(wanted)
+        return wanted
+
+    def _on_cancel(self, handle: Any) -> CancelResponse:
+        if self.request is not None:
+            self.request.cancel.set()
+        return CancelResponse.ACCEPT
+
+    async def _execute(self, handle: Any) -> Reorient.Result:
+        goal = self._check_goal(handle.request)
+        request = Request(goal, handle, Future())
+        self.request = request
+        self._show_goal(goal)
+        result = await request.done
+        if result.outcome == "cancelled":
+            handle.canceled()
+        elif result.success:
+            handle.succeed()
+        else:
+            handle.abort()
+        return result
+
+    def _on_engage(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        self.engage_wanted = True
+        response.success, response.message = True, "asking the hand for the lease"
+        return response
+
+    def _poll(self) -> None:
+        """Executor's side of the worker: results, failures, and the wish for the lease."""
+        if self.failure is not None:
+            raise self.failure
+        while self.finished:
+            request = self.finished.popleft()
+            self.request = None
+            self._show_goal(None)
+            request.done.set_result(request.result)
+        if self.engage_wanted and self.arm.service_is_ready():
+            self.engage_wanted = False
+            self.arm.call_async(Arm.Request(commander=self.node.get_name())).add_done_callback(self._on_armed)
+
+    def _on_armed(self, future: Future) -> None:
+        answer = future.result()
+        self.lease = answer.lease if answer.success else ""
+        self._say("idle: armed" if answer.success else f"idle: {answer.message}")
+        if not answer.success:
+            self.node.get_logger().warning(f"the hand was not armed: {answer.message}")
+
+    # What goes out, on the worker's thread
+
+    def _work(self) -> None:
+        try:
+            while (state := self.states.get()) is not None:
+                self._step(state)
+        except BaseException as error:
+            self.failure = error
+
+    def _step(self, state: SceneState) -> None:
+        self.pace.append((time.monotonic(), state.stamp_ns))
+        request = self.request
+        if request is not None and self.runner.goal is None and request.result is None:
+            self.runner.start(request.goal, state)
+            request.started_wall = time.monotonic()
+        if request is not None and request.cancel.is_set() and self.runner.goal is not None:
+            self.runner.cancel()
+            self._finish(request, None, "cancelled", float("nan"), 0.0)
+        if not self.lease:
+            self._lost(request)
+            return
+        step = self.runner.step(state)
+        self._publish(state, step.target)
+        if request is None or request.result is not None:
+            return
+        elapsed = (state.stamp_ns - self.runner.start_ns) * 1e-9
+        factor = self._real_time_factor()
+        request.handle.publish_feedback(Reorient.Feedback(angle=step.angle, elapsed=elapsed, real_time_factor=factor))
+        if step.verdict is not None:
+            self._finish(request, step.verdict, step.verdict.outcome, step.verdict.angle, step.verdict.duration)
+
+    def _lost(self, request: Request | None) -> None:
+        """Without the lease nothing is commanded: a goal that runs ends, and the next posture is measured anew."""
+        self.runner.target = None
+        if request is not None and request.result is None:
+            self.runner.cancel()
+            self._finish(request, None, "held", float("nan"), 0.0)
+
+    def _finish(self, request: Request, verdict: Verdict | None, outcome: str, angle: float, duration: float) -> None:
+        wall = max(time.monotonic() - request.started_wall, 1e-9)
+        request.result = Reorient.Result(
+            success=outcome == "succeeded",
+            outcome=outcome,
+            angle=angle,
+            duration=duration,
+            real_time_factor=duration / wall if verdict else self._real_time_factor(),
+        )
+        self.finished.append(request)
+        self._say(f"idle: {outcome}")
+
+    def _publish(self, state: SceneState, target: np.ndarray) -> None:
+        validity = round(1e9 * self.config.validity_cycles / self.hand.control_rate_hz)
+        command = HandCommand(state.stamp_ns, state.stamp_ns + validity, target)
+        self.commands.publish(command_msg(list(self.hand.joint_names), command, self.lease))
+
+    def _real_time_factor(self) -> float:
+        (wall_0, sim_0), (wall_1, sim_1) = self.pace[0], self.pace[-1]
+        return (sim_1 - sim_0) * 1e-9 / (wall_1 - wall_0) if wall_1 > wall_0 else float("nan")
+
+    def _say(self, text: str) -> None:
+        self.status_pub.publish(String(data=text))
+
+    def _show_goal(self, goal: Goal | None) -> None:
+        message = PoseStamped()
+        if goal is not None:
+            message.header.frame_id = "world"
+            message.pose.orientation = to_ros_quaternion(goal.quaternion)
+            self._say("turning")
+        self.goal_pub.publish(message)
+
+
+def build(name: str, config: Config, context: HostContext) -> PolicyNode:
+    """The policy node ``name``."""
+    return PolicyNode(name, config, context)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import itertools
 import os
 import re
 import shutil
@@ -62,9 +63,9 @@ def test_every_definition_is_listed_for_the_build_and_documented(package: str) -
         return  # its one field is ROS's own
     for name in listed:
         lines = files[name].decode().splitlines()
-        for above, line in zip(lines, lines[1:], strict=False):
+        for above, line in itertools.pairwise(lines):
             if line and not line.startswith(("#", "---")) and above.strip() != "---":
-                assert above.startswith("#") or "[]" in line, f"{name}: '{line}' has no comment above"
+                assert above.startswith("#"), f"{name}: '{line}' has no comment above"
 
 
 @pytest.mark.parametrize("package", definitions.PACKAGES)
@@ -87,7 +88,8 @@ def test_colcon_leaves_tf2_msgs_to_a_real_installation() -> None:
 
 
 def test_the_build_machine_s_paths_are_replaced_and_nothing_else() -> None:
-    text = 'A "/opt/python/cp311-cp311/include/python3.11;/opt/python/cp311-cp311/lib/python3.11/site-packages/numpy/_core/include"'
+    python = "/opt/python/cp311-cp311"
+    text = f'A "{python}/include/python3.11;{python}/lib/python3.11/site-packages/numpy/_core/include"'
     assert correct(text, "/py", r"/n\1p") == r'A "/py;/n\1p"'
     assert correct("set(x ${_IMPORT_PREFIX}/include)", "/py", "/np") == "set(x ${_IMPORT_PREFIX}/include)"
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import mujoco
 import numpy as np
 
 from knuckle.hardware.spec.hand_spec import Array
+from knuckle.sim.engine import mujoco
 from knuckle.sim.scene import OBJECT_BODY, TABLE_GEOM, Scene
 
 

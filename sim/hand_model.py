@@ -8,10 +8,10 @@ Every geometry carries its finger's bit: a finger meets the object, the table an
 
 from __future__ import annotations
 
-import mujoco
 import numpy as np
 
 from knuckle.hardware.spec.hand_spec import Array, HandSpec, Link, Primitive
+from knuckle.sim.engine import mujoco
 from knuckle.sim.object_shape import volume
 
 TABLE_BIT = 1

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import mujoco
 import numpy as np
 
 from knuckle.core import rotations
 from knuckle.core.errors import RunError
 from knuckle.hardware.spec.hand_spec import Array
 from knuckle.sim.contact_facts import contact_facts
+from knuckle.sim.engine import mujoco
 from knuckle.sim.scene import Scene
 
 SPAWN_BELOW_BASE = 0.13

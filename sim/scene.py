@@ -11,14 +11,15 @@ import math
 from dataclasses import dataclass
 from functools import cached_property
 
-import mujoco
 import numpy as np
 from numpy.typing import ArrayLike
 
 from knuckle.core import rotations
 from knuckle.core.errors import RunError
+from knuckle.hardware.spec.contracts import Intrinsics
 from knuckle.hardware.spec.hand_spec import Array, HandSpec
 from knuckle.hardware.spec.mounts import paper_extrinsics, pinhole
+from knuckle.sim.engine import mujoco
 from knuckle.sim.hand_model import GEOM_TYPES, OBJECT_BIT, TABLE_BIT, add_hand, padded_size
 from knuckle.sim.object_shape import ObjectShape, volume
 from knuckle.sim.objects import PARTS, object_shape
@@ -169,16 +170,20 @@ def build_scene(hand: HandSpec, thing: ObjectShape, dt_s: float, iterations: int
     option.integrator = mujoco.mjtIntegrator.mjINT_IMPLICITFAST
     # Dense: the model is small, and 4.0.0 factorises sparse constraint Jacobians wrongly (mended in 4.0.1).
     option.jacobian = mujoco.mjtJacobian.mjJAC_DENSE
-    intrinsics = pinhole()
     spec.visual.global_.offwidth, spec.visual.global_.offheight = 1280, 960
     spec.visual.map.znear, spec.visual.map.zfar = 0.01, 20.0
     spec.visual.headlight.ambient, spec.visual.headlight.diffuse = [0.45] * 3, [0.45] * 3
     _add_table(spec)
     add_hand(spec, hand)
     _add_object(spec, thing)
-    _add_cameras(spec, hand, 2.0 * math.degrees(math.atan(0.5 * intrinsics.height / intrinsics.fy)))
+    _add_cameras(spec, hand, vertical_fov_deg(pinhole()))
     spec.stat.extent, spec.stat.center = 0.6, [0.0, 0.0, 0.1]
     return Scene(spec.compile(), hand, thing)
+
+
+def vertical_fov_deg(intrinsics: Intrinsics) -> float:
+    """The vertical field of view in degrees of a pinhole whose principal point is the image's centre."""
+    return 2.0 * math.degrees(math.atan(0.5 * intrinsics.height / intrinsics.fy))
 
 
 def size_signature(scene: Scene) -> dict[str, int]:
@@ -198,6 +203,15 @@ def require_one_signature(scenes: list[Scene]) -> None:
 
 
 def _add_table(spec: mujoco.MjSpec) -> None:
+    spec.add_texture(
+        name="sky",
+        type=mujoco.mjtTexture.mjTEXTURE_SKYBOX,
+        builtin=mujoco.mjtBuiltin.mjBUILTIN_GRADIENT,
+        rgb1=[0.78, 0.82, 0.88],
+        rgb2=[0.30, 0.34, 0.40],
+        width=16,
+        height=96,
+    )
     spec.worldbody.add_light(pos=[0.3, -0.3, 1.2], dir=[-0.25, 0.25, -1.0], castshadow=True)
     spec.worldbody.add_geom(
         name=TABLE_GEOM,

@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-import mujoco
 import numpy as np
 
 from knuckle.core.errors import RunError
 from knuckle.hardware.spec.hand_spec import Array
+from knuckle.sim.engine import mujoco
 from knuckle.sim.scene import Scene
 
 # Positions in m and rad, velocities in m/s and rad/s: nothing on a table comes near.

@@ -11,13 +11,13 @@ from pathlib import Path
 from threading import RLock
 from typing import Literal
 
-import mujoco
 import numpy as np
 
 from knuckle.core.errors import CommandRefused
 from knuckle.hardware.spec.contracts import HandCommand, HandState
 from knuckle.hardware.spec.hand_spec import Array, HandSpec
 from knuckle.sim.contact_facts import ContactFacts, contact_facts
+from knuckle.sim.engine import mujoco
 from knuckle.sim.hand_model import cut_joint_rates
 from knuckle.sim.placement import draw_start
 from knuckle.sim.scene import Scene, execution_scene

@@ -1,0 +1,24 @@
+"""MuJoCo, imported without its choice of an OpenGL platform: `from knuckle.sim.engine import mujoco`.
+
+MuJoCo binds to the platform that MUJOCO_GL names while it is imported, and where that platform is broken the import of
+the physics fails with it. Rendering here binds to EGL by itself, later, and can do without (`renderer.py`).
+"""
+
+from __future__ import annotations
+
+import os
+
+GL_WISH = os.environ.get("MUJOCO_GL", "").strip().lower()
+
+_kept = os.environ.get("MUJOCO_GL")
+os.environ["MUJOCO_GL"] = "off"
+try:
+    import mujoco
+    from mujoco import rollout
+finally:
+    if _kept is None:
+        del os.environ["MUJOCO_GL"]
+    else:
+        os.environ["MUJOCO_GL"] = _kept
+
+__all__ = ["GL_WISH", "mujoco", "rollout"]

@@ -1,0 +1,212 @@
+"""Silence, clocks, joint states that cannot be believed and commanders that die: what leads to HOLD, and when."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from knuckle.core.errors import CommandRefused
+from knuckle.hardware.safety.states import State
+from knuckle.hardware.spec.dclaw import dclaw
+
+SPEC = dclaw(3)
+NAMES = SPEC.joint_names
+MS = 1_000_000
+PERIOD = round(1e9 / SPEC.control_rate_hz)
+
+
+def state_of(rig) -> State:
+    return rig.hand.status().state
+
+
+@pytest.mark.parametrize("validity", [1, 20 * MS, PERIOD, 150 * MS, 10_000 * MS])
+def test_silence_leads_to_hold_by_250_ms_and_not_before_one_cycle_after_validity(rig, validity):
+    lease = rig.armed()
+    rig.run(50 * MS)
+    target = rig.send(lease, rig.raw.q + 0.25, validity=validity).q
+    start = rig.now
+    while state_of(rig) is State.ARMED:
+        assert np.array_equal(rig.raw.target, target)
+        rig.run()
+    took = rig.now - start
+    ends = min(validity, 200 * MS) + PERIOD
+    assert took <= 250 * MS
+    assert min(ends, 240 * MS) <= took <= min(ends + 10 * MS, 250 * MS)
+    status = rig.hand.status()
+    assert (status.state, status.holder) == (State.HOLD, "")
+    assert status.reason == f"'policy' sent no command for {took / MS:.0f} ms"
+    assert np.array_equal(rig.raw.target, rig.raw.q)
+    assert rig.raw.made("hold") == 2
+
+
+def test_each_late_command_is_counted_once_and_a_prompt_one_never(rig):
+    lease = rig.armed()
+    rig.send(lease)
+    for _ in range(5):
+        rig.run(40 * MS)
+        rig.send(lease, validity=40 * MS)
+    assert rig.hand.status().expired == 0
+    for n in (1, 2, 3):
+        rig.run(80 * MS)
+        rig.send(lease, validity=40 * MS)
+        assert rig.hand.status().expired == n
+    rig.run(40 * MS)
+    assert (rig.hand.status().expired, state_of(rig)) == (3, State.ARMED)
+
+
+def test_the_first_command_may_take_longer_but_not_for_ever(rig):
+    rig.armed()
+    rig.run(1_990 * MS)
+    assert state_of(rig) is State.ARMED
+    rig.run(10 * MS)
+    status = rig.hand.status()
+    assert (status.state, status.reason) == (State.HOLD, "no command within 2 s of arming")
+    assert status.expired == 0
+
+
+def test_refused_commands_do_not_count_as_a_sign_of_life(rig):
+    lease = rig.armed()
+    rig.send(lease)
+    for _ in range(25):
+        rig.run()
+        with pytest.raises(CommandRefused):
+            rig.send(lease, names=NAMES[1:])
+    assert state_of(rig) is State.HOLD
+
+
+def test_a_clock_that_runs_backwards_leads_to_hold_and_goes_on_after_arming(rig):
+    lease = rig.armed()
+    rig.run(500 * MS)
+    rig.send(lease)
+    rig.now = rig.raw.now_ns = 100 * MS
+    rig.hand.tick(rig.now)
+    status = rig.hand.status()
+    assert (status.state, status.reason) == (State.HOLD, "the clock ran backwards by 410 ms")
+    assert status.since_ns < 500 * MS + rig.now
+    assert status.command_age_s == 0.0
+    lease = rig.armed()
+    rig.send(lease)
+    rig.run(50 * MS)
+    assert rig.hand.status().command_age_s == pytest.approx(0.05)
+    assert state_of(rig) is State.ARMED
+
+
+def test_a_clock_that_jumps_ahead_an_hour_leads_to_hold(rig):
+    lease = rig.armed()
+    rig.send(lease)
+    rig.now += 3_600_000 * MS
+    rig.run()
+    assert state_of(rig) is State.HOLD
+
+
+@pytest.mark.parametrize("failure", [{"q": np.full(9, math.nan)}, {"dq": np.full(9, math.inf)}, {"q": np.zeros(3)}])
+def test_a_bad_joint_state_is_replaced_for_two_cycles_then_hold(rig, failure):
+    lease = rig.armed()
+    good = rig.run()
+    rig.raw.broken = failure
+    assert rig.run() is good
+    rig.send(lease, good.q + 0.1)
+    assert rig.run() is good
+    assert state_of(rig) is State.ARMED
+    assert rig.run() is None
+    status = rig.hand.status()
+    assert (status.state, status.bad_states) == (State.HOLD, 3)
+    assert status.reason.startswith("joint state")
+    assert status.problem == status.reason
+    assert all(np.isfinite(command.q).all() for command in rig.raw.sent)
+    rig.raw.broken = {}
+    assert rig.run() is not None
+    assert (state_of(rig), rig.hand.status().problem) == (State.HOLD, "")
+
+
+def test_a_raw_hand_that_does_not_answer_leads_to_hold(rig):
+    rig.armed()
+    rig.raw.failing = {"read"}
+    rig.run(20 * MS)
+    assert state_of(rig) is State.ARMED
+    assert rig.run() is None
+    assert (state_of(rig), rig.hand.status().reason) == (State.HOLD, "fake hand: read failed; a hand that works")
+
+
+def test_a_frozen_joint_state_leads_to_hold(rig):
+    lease = rig.armed()
+    rig.raw.broken = {"stamp_ns": rig.now}
+    for _ in range(13):
+        assert state_of(rig) is State.ARMED
+        rig.run()
+        if rig.raw.made("read") < 10:
+            rig.send(lease)
+    assert "ms old" in rig.hand.status().reason
+
+
+def test_a_servo_error_leads_to_hold_at_once(rig):
+    rig.armed()
+    rig.raw.broken = {"error": np.eye(1, SPEC.dof, 8, dtype=np.int32)[0]}
+    assert rig.run() is not None
+    assert rig.hand.status().reason == "servo error reported by 'joint_f3_2'"
+    assert state_of(rig) is State.HOLD
+
+
+def test_a_fault_never_turns_torque_on(rig):
+    rig.run()
+    rig.hand.release()
+    rig.raw.failing = {"read"}
+    rig.run(100 * MS)
+    status = rig.hand.status()
+    assert (status.state, status.torque, rig.raw.torque) == (State.RELEASED, False, False)
+    assert rig.raw.made("hold") == 1
+
+
+def test_the_death_of_the_commander_leads_to_hold_at_once_and_of_another_to_nothing(rig):
+    lease = rig.armed("policy")
+    rig.send(lease, rig.raw.q + 0.2)
+    rig.run()
+    for name in ("page", "", "polic"):
+        assert not rig.hand.commander_died(name)
+    assert state_of(rig) is State.ARMED
+    assert rig.hand.commander_died("policy")
+    status = rig.hand.status()
+    assert (status.state, status.holder, status.reason) == (State.HOLD, "", "commander 'policy' died")
+    assert np.array_equal(rig.raw.target, rig.raw.q)
+    assert not rig.hand.commander_died("policy")
+    assert not rig.hand.commander_died("")
+    rig.refused("commander 'policy' died", lease)
+
+
+def test_release_takes_torque_off_and_only_arming_brings_it_back(rig):
+    lease = rig.armed()
+    rig.hand.release("page")
+    status = rig.hand.status()
+    assert (status.state, status.torque, status.reason) == (State.RELEASED, False, "release asked by 'page'")
+    assert not rig.raw.torque
+    rig.refused("the hand is RELEASED", lease)
+    with pytest.raises(CommandRefused, match="arm the hand"):
+        rig.hand.hold()
+    assert not rig.raw.torque
+    rig.hand.arm("policy")
+    assert rig.raw.torque
+
+
+def test_a_release_that_failed_is_tried_again(rig):
+    rig.run()
+    rig.raw.failing = {"release"}
+    rig.hand.release()
+    assert (rig.raw.torque, rig.hand.status().problem) == (True, "fake hand: release failed; a hand that works")
+    rig.raw.failing = set()
+    rig.run()
+    assert (rig.raw.torque, rig.hand.status().problem) == (False, "")
+
+
+def test_hold_keeps_the_posture_measured_on_entering(rig):
+    lease = rig.armed()
+    rig.send(lease, rig.raw.q + 0.25)
+    rig.run(20 * MS)
+    rig.hand.hold()
+    rig.run(500 * MS)
+    entered = rig.raw.q.copy()
+    assert (np.abs(entered - SPEC.home) < 0.24).all()
+    rig.run(500 * MS)
+    assert np.array_equal(rig.raw.q, entered)
+    assert rig.hand.status().reason == "hold asked by 'operator'"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,6 @@ from knuckle.sensors import broad
 from knuckle.sensors.recording import ImuRecording
 
 RATE_HZ = 1e9 / 3_500_000
-ROOT = Path(__file__).parents[2]
 
 
 def made_recording(seconds: float = 8.0, seed: int = 0, rate_hz: float = RATE_HZ) -> ImuRecording:
@@ -82,12 +80,11 @@ def write_broad(tmp_path: Path) -> Callable[..., Path]:
 
 
 @pytest.fixture(scope="session")
-def broad_file() -> Callable[[str], Path]:
+def broad_file(data_folder: Path) -> Callable[[str], Path]:
     """The path of a trial of BROAD by its beginning (``"01"``), or a skip that says what is missing."""
-    folder = Path(os.environ.get("KNUCKLE_DATA", ROOT.parent / "shared" / "data")) / "broad"
 
     def find(beginning: str) -> Path:
-        found = sorted(folder.glob(f"{beginning}_*.mat"))
+        found = sorted((data_folder / "broad").glob(f"{beginning}_*.mat"))
         if not found:
             pytest.skip(f"BROAD trial {beginning} is not in KNUCKLE_DATA/broad")
         return found[0]

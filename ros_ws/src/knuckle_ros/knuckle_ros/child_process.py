@@ -17,8 +17,6 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from knuckle_ros.shared_memory import remove_dead, segments_of
-
 _PR_SET_PDEATHSIG = 1
 _GRACE_S = 3.0
 
@@ -30,9 +28,8 @@ class ChildProcess:
         command = [sys.executable, "-m", module, *arguments, str(os.getpid())]
         pipe = subprocess.PIPE
         self.process = subprocess.Popen(
-            command, stdin=pipe, stdout=pipe, stderr=pipe, env=dict(environment), start_new_session=True
+            command, stdin=pipe, stdout=pipe, stderr=pipe, bufsize=0, env=dict(environment), start_new_session=True
         )
-        self._segments: frozenset[str] = frozenset()
         self._stderr: deque[str] = deque(maxlen=20)
         self._drain = threading.Thread(target=self._read_stderr, daemon=True)
         self._drain.start()
@@ -49,7 +46,6 @@ class ChildProcess:
         if not line:
             return None
         event: dict[str, Any] = json.loads(line)
-        self._segments |= segments_of(self.process.pid)
         return event
 
     def tell(self, word: str) -> None:
@@ -68,9 +64,8 @@ class ChildProcess:
         ended = signal.Signals(-code).name if code < 0 else f"exit code {code}"
         return f"{ended}: {self._stderr[-1]}" if self._stderr else ended
 
-    def stop(self) -> None:
-        """End the process, politely and then not, and remove the shared memory it leaves if it was killed."""
-        self._segments |= segments_of(self.process.pid)
+    def stop(self) -> bool:
+        """End the process, politely and then not; whether it could tidy up behind itself."""
         self.process.terminate()
         try:
             self.process.wait(_GRACE_S)
@@ -81,7 +76,7 @@ class ChildProcess:
             if stream is not None:
                 stream.close()
         self._drain.join(1.0)
-        remove_dead(self._segments)
+        return self.process.returncode >= 0
 
     def _read_stderr(self) -> None:
         assert self.process.stderr is not None

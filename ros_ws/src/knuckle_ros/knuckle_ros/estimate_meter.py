@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 from rclpy.node import Node
 from sensor_msgs.msg import Imu
 
-from knuckle_ros.imu_messages import LOSSLESS_QOS, is_valid, orientation_of, stamp_ns
+from knuckle_ros.imu_messages import LOSSLESS, is_valid, orientation_of
 from knuckle_ros.player_node import PlayerNode
+from knuckle_ros.wire import stamp_ns
 
 
 class EstimateMeter:
@@ -26,7 +27,7 @@ class EstimateMeter:
         self.valid = np.zeros(n, dtype=np.bool_)
         self.received = 0
         self.strangers = 0
-        self.subscription = node.create_subscription(Imu, f"{stream}/estimate", self._on_estimate, LOSSLESS_QOS)
+        self.subscription = node.create_subscription(Imu, f"{stream}/estimate", self._on_estimate, LOSSLESS)
 
     def latencies_ms(self, newest: int = 0) -> NDArray[np.float64]:
         """From a sample's sending to its estimate's arrival, for all that came, or the ``newest`` so many rows."""
@@ -34,7 +35,7 @@ class EstimateMeter:
         rows = slice(max(0, sent - newest) if newest else 0, sent)
         received = self.received_ns[rows]
         came = received > 0
-        return (received[came] - self._player.sent_ns[rows][came]) * 1e-6
+        return np.asarray((received[came] - self._player.sent_ns[rows][came]) * 1e-6, dtype=np.float64)
 
     def rate_hz(self) -> float:
         """Estimates over the time from the first to the last; 0 before the second."""
@@ -44,7 +45,7 @@ class EstimateMeter:
 
     def _on_estimate(self, message: Imu) -> None:
         now_ns = time.monotonic_ns()
-        row = self._row.get(stamp_ns(message.header) - self._player.epoch_ns)
+        row = self._row.get(stamp_ns(message.header.stamp) - self._player.epoch_ns)
         if row is None or self.received_ns[row]:
             self.strangers += 1
             return

@@ -13,19 +13,14 @@ from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from sensor_msgs.msg import Imu, MagneticField
 from std_msgs.msg import UInt8MultiArray
 
-from knuckle.core.config import setting, validate
+from knuckle.core.config import setting
 from knuckle.sensors.estimator import Estimate
 from knuckle.sensors.imu_stream import ImuStream, ImuStreamConfig
-from knuckle_ros.imu_messages import (
-    LOSSLESS_QOS,
-    STREAM_QOS,
-    estimate_message,
-    field_of,
-    header,
-    reading_of,
-    stamp_ns,
-    state_message,
-)
+from knuckle_ros.bus_qos import DIAGNOSTICS, STREAM
+from knuckle_ros.host_context import HostContext
+from knuckle_ros.imu_messages import LOSSLESS, estimate_message, field_of, reading_of, state_message
+from knuckle_ros.parameters import declare
+from knuckle_ros.wire import header_msg, stamp_ns
 
 _STATE_PERIOD_NS = 1_000_000_000
 
@@ -40,20 +35,21 @@ class Config(ImuStreamConfig):
 class EstimatorNode:
     """One IMU's stream. All the thinking is ImuStream's; this converts, publishes and reports."""
 
-    def __init__(self, name: str, config: Config) -> None:
-        self.config = validate(config, where=name)
-        self.stream = ImuStream(config)
+    def __init__(self, name: str, config: Config, context: HostContext | None = None) -> None:
         self.node = rclpy.create_node(name)
-        self._estimates = self.node.create_publisher(Imu, f"{config.stream}/estimate", STREAM_QOS)
+        self.config = config = declare(self.node, config)
+        self.stream = ImuStream(config)
+        self._context = context or HostContext()
+        self._estimates = self.node.create_publisher(Imu, f"{config.stream}/estimate", STREAM)
         self._states = self.node.create_publisher(UInt8MultiArray, f"{config.stream}/estimator_state", 10)
-        self._diagnostics = self.node.create_publisher(DiagnosticArray, "diagnostics", 10)
+        self._diagnostics = self.node.create_publisher(DiagnosticArray, "diagnostics", DIAGNOSTICS)
         self._frame = ""
         self._state_due_ns: int | None = None
         self._newest: Estimate | None = None
         self._estimated_before = 0
         self._health: tuple[bytes, str] = (DiagnosticStatus.STALE, "no samples")
-        self.readings = self.node.create_subscription(Imu, "imu", self._on_imu, LOSSLESS_QOS)
-        self.fields = self.node.create_subscription(MagneticField, "magnetic_field", self._on_mag, LOSSLESS_QOS)
+        self.readings = self.node.create_subscription(Imu, "imu", self._on_imu, LOSSLESS)
+        self.fields = self.node.create_subscription(MagneticField, "magnetic_field", self._on_mag, LOSSLESS)
         self.node.create_timer(1.0, self._on_second)
 
     def heard(self) -> bool:
@@ -67,10 +63,10 @@ class EstimatorNode:
 
     def _on_imu(self, message: Imu) -> None:
         self._frame = message.header.frame_id
-        self._publish(self.stream.imu(stamp_ns(message.header), *reading_of(message)))
+        self._publish(self.stream.imu(stamp_ns(message.header.stamp), *reading_of(message)))
 
     def _on_mag(self, message: MagneticField) -> None:
-        self._publish(self.stream.mag(stamp_ns(message.header), field_of(message)))
+        self._publish(self.stream.mag(stamp_ns(message.header.stamp), field_of(message)))
 
     def _publish(self, estimates: list[Estimate]) -> None:
         for estimate in estimates:
@@ -102,13 +98,14 @@ class EstimatorNode:
     def _report(self, health: tuple[bytes, str], rate_hz: float) -> None:
         self._health = health
         level, text = health
+        self._context.report(self.node.get_name(), level[0], text)
         values = {"rate_hz": rate_hz, "nominal_hz": self.config.rate_hz, **self.stream.counts()}
         status = DiagnosticStatus(level=level, name=self.node.get_name(), message=text, hardware_id=self.config.stream)
         status.values = [KeyValue(key=key, value=f"{value:g}") for key, value in values.items()]
         now_ns = self.node.get_clock().now().nanoseconds
-        self._diagnostics.publish(DiagnosticArray(header=header(now_ns, ""), status=[status]))
+        self._diagnostics.publish(DiagnosticArray(header=header_msg(now_ns), status=[status]))
 
 
-def build(node_name: str, config: Config) -> EstimatorNode:
+def build(node_name: str, config: Config, context: HostContext | None = None) -> EstimatorNode:
     """The node, on the bus from here on; ``close()`` takes it off."""
-    return EstimatorNode(node_name, config)
+    return EstimatorNode(node_name, config, context)

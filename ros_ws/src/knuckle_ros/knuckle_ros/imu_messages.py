@@ -1,41 +1,28 @@
-"""IMU samples and estimates as messages, and the QoS of their topics. Quaternions turn x y z w here and only here."""
+"""IMU samples, estimates and an estimator's state as messages, and back."""
 
 from __future__ import annotations
 
 import numpy as np
-from builtin_interfaces.msg import Time
 from numpy.typing import NDArray
-from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.qos import QoSProfile
 from sensor_msgs.msg import Imu, MagneticField
-from std_msgs.msg import Header, MultiArrayDimension, UInt8MultiArray
+from std_msgs.msg import MultiArrayDimension, UInt8MultiArray
 
-from knuckle.core.rotations import from_xyzw
 from knuckle.sensors.estimator import Estimate
+from knuckle_ros.wire import from_ros_quaternion, header_msg, to_ros_quaternion
 
 Array = NDArray[np.float64]
 
-# Publishers are reliable, so that both reliable and sensor-data subscribers can hear them; the estimator's queue holds
-# seconds of a fast IMU, so that a busy machine delays its samples and does not lose them.
-STREAM_QOS = QoSProfile(depth=200, history=HistoryPolicy.KEEP_LAST, reliability=ReliabilityPolicy.RELIABLE)
-LOSSLESS_QOS = QoSProfile(depth=1000, history=HistoryPolicy.KEEP_LAST, reliability=ReliabilityPolicy.RELIABLE)
+# The subscriber's end of bus_qos.STREAM: it holds seconds of a fast IMU, so that a busy machine delays its samples and
+# does not lose them.
+LOSSLESS = QoSProfile(depth=1000)
 
 _ABSENT = -1.0  # in the first element of a covariance: the message does not carry this quantity (sensor_msgs/Imu)
 
 
-def header(stamp_ns: int, frame: str) -> Header:
-    """A header of integer nanoseconds and a frame."""
-    seconds, nanoseconds = divmod(stamp_ns, 1_000_000_000)
-    return Header(stamp=Time(sec=seconds, nanosec=nanoseconds), frame_id=frame)
-
-
-def stamp_ns(header: Header) -> int:
-    """The stamp of a header in integer nanoseconds."""
-    return int(header.stamp.sec) * 1_000_000_000 + int(header.stamp.nanosec)
-
-
 def imu_message(stamp_ns: int, frame: str, gyr: Array, acc: Array) -> Imu:
     """A reading, ``gyr`` (3,) rad/s and ``acc`` (3,) m/s^2 in ``frame``, that carries no orientation."""
-    message = Imu(header=header(stamp_ns, frame))
+    message = Imu(header=header_msg(stamp_ns, frame))
     rate, force = message.angular_velocity, message.linear_acceleration
     rate.x, rate.y, rate.z = gyr.tolist()
     force.x, force.y, force.z = acc.tolist()
@@ -45,7 +32,7 @@ def imu_message(stamp_ns: int, frame: str, gyr: Array, acc: Array) -> Imu:
 
 def mag_message(stamp_ns: int, frame: str, mag: Array) -> MagneticField:
     """A magnetic field (3,) in T, in ``frame``."""
-    message = MagneticField(header=header(stamp_ns, frame))
+    message = MagneticField(header=header_msg(stamp_ns, frame))
     field = message.magnetic_field
     field.x, field.y, field.z = mag.tolist()
     return message
@@ -68,9 +55,7 @@ def estimate_message(estimate: Estimate, frame: str) -> Imu:
 
     The orientation is set in both cases. Angular velocity and acceleration are absent (-1 in their covariances).
     """
-    message = Imu(header=header(estimate.stamp_ns, frame))
-    q = message.orientation
-    q.w, q.x, q.y, q.z = estimate.orientation.tolist()
+    message = Imu(header=header_msg(estimate.stamp_ns, frame), orientation=to_ros_quaternion(estimate.orientation))
     if estimate.valid and estimate.covariance is not None:
         message.orientation_covariance = estimate.covariance.ravel()
     else:
@@ -82,8 +67,7 @@ def estimate_message(estimate: Estimate, frame: str) -> Imu:
 
 def orientation_of(message: Imu) -> Array:
     """The orientation (4,) w x y z of an estimate."""
-    q = message.orientation
-    return from_xyzw([q.x, q.y, q.z, q.w])
+    return from_ros_quaternion(message.orientation)
 
 
 def is_valid(message: Imu) -> bool:

@@ -12,11 +12,14 @@ import rclpy
 from numpy.typing import NDArray
 from sensor_msgs.msg import Imu, MagneticField
 
-from knuckle.core.config import setting, validate
+from knuckle.core.config import setting
 from knuckle.sensors import broad
 from knuckle.sensors.pacing import Pacer
 from knuckle.sensors.recording import ImuRecording
-from knuckle_ros.imu_messages import STREAM_QOS, imu_message, mag_message
+from knuckle_ros.bus_qos import STREAM
+from knuckle_ros.host_context import HostContext
+from knuckle_ros.imu_messages import imu_message, mag_message
+from knuckle_ros.parameters import declare
 
 
 @dataclass(frozen=True)
@@ -37,15 +40,15 @@ class PlayerNode:
     """
 
     def __init__(self, name: str, config: Config, recording: ImuRecording) -> None:
-        self.config = validate(config, where=name)
+        self.node = rclpy.create_node(name)
+        self.config = declare(self.node, config)
         self.recording = recording
         self.sent_ns: NDArray[np.int64] = np.zeros(len(recording), dtype=np.int64)
         self.epoch_ns = 0
         self.pacer = Pacer(round(1e9 / recording.rate_hz), 0, int(recording.stamps_ns[0]))
         self.done = threading.Event()
-        self.node = rclpy.create_node(name)
-        self._readings = self.node.create_publisher(Imu, "imu", STREAM_QOS)
-        self._fields = self.node.create_publisher(MagneticField, "magnetic_field", STREAM_QOS)
+        self._readings = self.node.create_publisher(Imu, "imu", STREAM)
+        self._fields = self.node.create_publisher(MagneticField, "magnetic_field", STREAM)
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._play, name="pacing", daemon=True)
 
@@ -95,7 +98,7 @@ class PlayerNode:
         self.done.set()
 
 
-def build(node_name: str, config: Config) -> PlayerNode:
+def build(node_name: str, config: Config, context: HostContext | None = None) -> PlayerNode:
     """The node, which plays when somebody listens; ``close()`` takes it off the bus.
 
     Raises RecordingError where the recording cannot be read.

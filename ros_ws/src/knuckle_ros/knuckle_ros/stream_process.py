@@ -16,9 +16,9 @@ from typing import Any, Protocol
 
 import numpy as np
 import rclpy
-from rclpy.experimental import EventsExecutor
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
+from rclpy.utilities import get_default_context
 
 from knuckle.core.config import from_mapping
 from knuckle.core.errors import BusError, KnuckleError
@@ -28,9 +28,11 @@ from knuckle_ros import estimator_node, player_node
 from knuckle_ros.child_process import ParentLink
 from knuckle_ros.estimate_meter import EstimateMeter
 from knuckle_ros.estimator_node import EstimatorNode
+from knuckle_ros.executor import HostExecutor
 from knuckle_ros.player_node import PlayerNode
 
 STREAM = "recording"
+_LOOK_S = 0.05
 _PROGRESS_S = 0.25
 _QUIET_S = 2.0  # estimates that have not come so long after the last sample will not come
 
@@ -57,14 +59,23 @@ def main() -> int:
 
 
 def _spin(link: ParentLink, bus: _OnTheBus, look: Callable[[], bool]) -> None:
-    """Serve the node until ``look``, called some ten times a second or more, returns False, or the parent stops it."""
-    executor = EventsExecutor()
+    """Serve the node until ``look``, called some ten times a second, returns False, or the parent stops it."""
+    executor = HostExecutor(get_default_context())
     executor.add_node(bus.node)
+    next_look = 0.0
+
+    def over() -> bool:
+        nonlocal next_look
+        now = time.monotonic()
+        if link.stop.is_set() or now < next_look:
+            return link.stop.is_set()
+        next_look = now + _LOOK_S
+        return not look()
+
     gc.collect()
     gc.freeze()
     try:
-        while not link.stop.is_set() and look():
-            executor.spin_once(timeout_sec=0.1)
+        executor.spin(over)
     finally:
         bus.close()
         executor.shutdown()

@@ -8,6 +8,7 @@ import os
 import select
 import signal
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -20,7 +21,10 @@ from knuckle.core.config import setting, validate
 from knuckle.core.errors import BusError, RunError
 from knuckle.sensors.recording import ImuRecording
 from knuckle_ros.child_process import ChildProcess
+from knuckle_ros.dds_leftovers import remove_leftovers
 from knuckle_ros.domain_lock import domain_lock
+from knuckle_ros.guardian import Guardian
+from knuckle_ros.run_members import MARK
 
 STREAM = "recording"
 _START_S = 20.0
@@ -78,9 +82,10 @@ def _live(config: StreamConfig, recording: ImuRecording) -> dict[str, Any]:
     from knuckle.sensors.replay_stream import stream_config
     from knuckle_ros.commands.stream_report import progress
 
-    domain = _domain(config.domain)
+    domain, run = _domain(config.domain), uuid.uuid4().hex
     environment = {
         **os.environ,
+        MARK: run,
         "ROS_DOMAIN_ID": str(domain),
         "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST",
         "OMP_NUM_THREADS": "1",
@@ -89,13 +94,21 @@ def _live(config: StreamConfig, recording: ImuRecording) -> dict[str, Any]:
     estimator = {**asdict(stream_config(recording)), "stream": STREAM}
     with domain_lock(domain, "stream"), _terminable(), progress(len(recording)) as tell:
         children: dict[str, ChildProcess] = {}
+        began, guardian = time.time(), Guardian(run)
         try:
             for role, settings in (("estimator", estimator), ("player", player)):
                 arguments = [role, json.dumps(settings)]
                 children[role] = ChildProcess("knuckle_ros.stream_process", arguments, environment)
             return _follow(children, tell)
         finally:
-            _unhurried(lambda: [child.stop() for child in children.values()])
+            _unhurried(lambda: _stop(list(children.values()), began, guardian))
+
+
+def _stop(children: list[ChildProcess], began: float, guardian: Guardian) -> None:
+    tidy = [child.stop() for child in children]
+    if not all(tidy):
+        remove_leftovers(began)
+    guardian.dismiss()
 
 
 def _follow(children: dict[str, ChildProcess], tell: Callable[[dict[str, Any]], None]) -> dict[str, Any]:

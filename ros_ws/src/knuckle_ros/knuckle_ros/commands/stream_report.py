@@ -19,7 +19,8 @@ def progress(samples: int) -> Iterator[Callable[[dict[str, Any]], None]]:
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task("finding each other on the bus", total=samples)
 
         def tell(event: dict[str, Any]) -> None:

@@ -50,22 +50,31 @@ class Control:
             return False
         return True
 
-    def receive(self) -> tuple[str, str] | None:
-        """The next message as verb and text; None at the end of the pipe. BlockingIOError where none waits."""
+    def receive(self, timeout_s: float | None = None) -> tuple[str, str] | None:
+        """The next message as verb and text; None at the end of the pipe.
+
+        The child's end waits, at most ``timeout_s`` where that is given (TimeoutError); the supervisor's end raises
+        BlockingIOError where no message waits.
+        """
+        if timeout_s is not None:
+            self._socket.settimeout(timeout_s)
         try:
             data = self._socket.recv(MAX_BYTES)
         except ConnectionResetError:
             return None
+        finally:
+            if timeout_s is not None:
+                self._socket.settimeout(None)
         if not data:
             return None
         verb, _, text = data.decode("utf-8", "replace").partition(" ")
         return verb, text
 
-    def hang_up(self) -> None:
-        """End both directions: a reader in another thread wakes with None."""
+    def stop_receiving(self) -> None:
+        """End one direction: a reader in another thread wakes with None; what is left to say can still be said."""
         # The other end may have been first.
         with suppress(OSError):
-            self._socket.shutdown(socket.SHUT_RDWR)
+            self._socket.shutdown(socket.SHUT_RD)
 
     def close(self) -> None:
         """Give the descriptor back."""

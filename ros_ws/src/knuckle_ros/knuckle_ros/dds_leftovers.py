@@ -2,19 +2,23 @@
 
 Fast DDS keeps a segment ``fastrtps_<16 hex digits>`` for each participant, a ring ``fastrtps_port<number>`` for each
 port, their lock files (``_el``, ``_sl``) and a semaphore (``sem.*_mutex``). A participant that ends well removes its
-own; a killed one cannot. A file is removed here only when it belongs to this user and no living process has it mapped,
-open or locked. Only the standard library is used: the guardian runs this without site-packages.
+own; a killed one cannot. A file is removed here only when it belongs to this user, its owner's lock is not held and,
+where others share it, no living process has it mapped, open or locked. Only the standard library is used: the guardian runs this without site-packages.
 """
 
 from __future__ import annotations
 
 import os
 import re
+import time
+from contextlib import suppress
 from pathlib import Path
 
 FOLDER = Path("/dev/shm")
 GROUP = re.compile(r"(?:sem\.)?(?P<group>(?:fastrtps|fastdds)_(?:port\d+|[0-9a-f]{16}))(?:_el|_sl|_mutex)?\Z")
 Inode = tuple[int, int]
+
+LOCKING_S = 0.02
 
 
 def remove_leftovers(born_after: float) -> list[str]:
@@ -23,14 +27,15 @@ def remove_leftovers(born_after: float) -> list[str]:
     Segments must be younger than ``born_after`` (s since the epoch), so that only those of a run that began then are
     taken. Port rings are shared by all participants, so an unheld one is no one's and its age says nothing.
     """
-    removed = []
-    for name in leftovers(born_after):
-        try:
-            (FOLDER / name).unlink()
-        except FileNotFoundError:
-            continue
-        removed.append(name)
-    return removed
+    found = leftovers(born_after)
+    if found:
+        # A participant that is just starting makes a file and then locks it, microseconds later.
+        time.sleep(LOCKING_S)
+        again = set(leftovers(born_after))
+        found = [name for name in found if name in again]
+    for name in found:
+        (FOLDER / name).unlink(missing_ok=True)
+    return found
 
 
 def leftovers(born_after: float) -> list[str]:
@@ -39,31 +44,28 @@ def leftovers(born_after: float) -> list[str]:
     for name in os.listdir(FOLDER):
         match = GROUP.match(name)
         if match:
-            try:
+            with suppress(FileNotFoundError):
                 groups.setdefault(match["group"], {})[name] = (FOLDER / name).lstat()
-            except FileNotFoundError:
-                continue
     free: list[str] = []
-    held = _held_inodes() if groups else set()
+    locked, used = (_locked_inodes(), _used_inodes()) if groups else (set(), set())
     for group, files in groups.items():
-        stats = files.values()
-        ours = all(stat.st_uid == os.getuid() for stat in stats)
-        young = "_port" in group or all(stat.st_ctime >= born_after for stat in stats)
-        if ours and young and not any((stat.st_dev, stat.st_ino) in held for stat in stats):
+        # Readers map the segment of a writer, and do so beyond its death; the writer itself holds the lock.
+        held = locked if f"{group}_el" in files and "_port" not in group else locked | used
+        ours = all(stat.st_uid == os.getuid() for stat in files.values())
+        young = "_port" in group or all(stat.st_ctime >= born_after for stat in files.values())
+        if ours and young and not any((stat.st_dev, stat.st_ino) in held for stat in files.values()):
             free += sorted(files)
     return free
 
 
-def _held_inodes() -> set[Inode]:
-    """The files of /dev/shm that some process has mapped, open or locked."""
-    held = _locked_inodes()
+def _used_inodes() -> set[Inode]:
+    """The files of /dev/shm that some process has mapped or open."""
+    used: set[Inode] = set()
     for pid in filter(str.isdigit, os.listdir("/proc")):
-        try:
-            held |= _mapped_inodes(pid) | _open_inodes(pid)
-        except (FileNotFoundError, ProcessLookupError, PermissionError):
-            # The process has ended meanwhile, or is another user's, whose files are not ours to remove anyway.
-            continue
-    return held
+        # The process may end meanwhile, or be another user's, whose files are not ours to remove anyway.
+        with suppress(FileNotFoundError, ProcessLookupError, PermissionError):
+            used |= _mapped_inodes(pid) | _open_inodes(pid)
+    return used
 
 
 def _mapped_inodes(pid: str) -> set[Inode]:

@@ -1,0 +1,79 @@
+"""`knuckle run` and `knuckle demo`: a graph of nodes under a supervisor."""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import dataclass
+from typing import Annotated
+
+import tyro
+
+from knuckle.core.errors import InputError
+
+MAX_DOMAIN = 101
+"""ROS domains above this one share port numbers with those the system gives to clients."""
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """Options of a run."""
+
+    set: tuple[str, ...] = ()
+    """Parameters laid over those of the graph, as node.key=value."""
+    domain: int = -1
+    """ROS domain, 0 to 101; -1 for that of ROS_DOMAIN_ID, or 0."""
+    seconds: float = 0.0
+    """End by itself after this many seconds; 0 for never."""
+    page: bool = True
+    """Run the graph's page, if it has one."""
+
+
+@dataclass(frozen=True)
+class RunConfig(RunOptions):
+    """Run a graph of nodes and watch over it until Ctrl-C."""
+
+    graph: Annotated[str, tyro.conf.Positional] = "demo"
+    """A bundled graph's name, or the path of a YAML file."""
+
+
+@dataclass(frozen=True)
+class DemoConfig(RunOptions):
+    """A simulated hand turns objects to random orientations: the bundled graph "demo", seen on a page."""
+
+
+def run(argv: list[str]) -> int:
+    """`knuckle run [GRAPH]`."""
+    config = tyro.cli(RunConfig, args=argv, prog="knuckle run")
+    return _run(config.graph, config)
+
+
+def demo(argv: list[str]) -> int:
+    """`knuckle demo`."""
+    return _run("demo", tyro.cli(DemoConfig, args=argv, prog="knuckle demo"))
+
+
+def _run(name: str, options: RunOptions) -> int:
+    from knuckle_ros.graph import load_graph
+    from knuckle_ros.run_view import view_for
+    from knuckle_ros.supervisor import Supervisor
+
+    if not options.seconds >= 0.0:
+        raise InputError(f"{options.seconds:g} is not a time", where="--seconds", right="0 or more")
+    graph = load_graph(name)
+    if not options.page:
+        graph = graph.without("page")
+    graph = graph.with_settings(options.set)
+    view = view_for(sys.stderr.isatty())
+    try:
+        return Supervisor(graph, domain=ros_domain(options.domain), view=view).run(options.seconds or None)
+    finally:
+        view.close()
+
+
+def ros_domain(chosen: int) -> int:
+    """The ROS domain of a command: ``chosen``, or where that is -1 ROS_DOMAIN_ID, or 0. InputError beyond 101."""
+    text = os.environ.get("ROS_DOMAIN_ID", "0") if chosen < 0 else str(chosen)
+    if not text.isdecimal() or int(text) > MAX_DOMAIN:
+        raise InputError(f"'{text}' is not a ROS domain", where="ROS_DOMAIN_ID", right=f"0 to {MAX_DOMAIN}")
+    return int(text)

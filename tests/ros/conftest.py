@@ -1,0 +1,131 @@
+"""A graph run by the command, watched and harmed by a test."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import pytest
+
+from knuckle_ros.dds_leftovers import FOLDER, GROUP
+from knuckle_ros.run_members import MARK
+
+HERE = Path(__file__).parent
+
+
+class GraphRun:
+    """``knuckle run`` in a process of its own, on a domain of its own."""
+
+    def __init__(self, graph: str, arguments: Sequence[str], domain: int) -> None:
+        self.lines: list[str] = []
+        path = os.pathsep.join(filter(None, [str(HERE), os.environ.get("PYTHONPATH", "")]))
+        environment = {**os.environ, "PYTHONPATH": path, "ROS_DOMAIN_ID": str(domain)}
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "knuckle.cli", "run", graph, *arguments],
+            stderr=subprocess.PIPE,
+            stdin=subprocess.DEVNULL,
+            text=True,
+            env=environment,
+            start_new_session=True,
+        )
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def _read(self) -> None:
+        assert self.process.stderr is not None
+        for line in self.process.stderr:
+            self.lines.append(line.rstrip())
+
+    def wait_for(self, text: str, times: int = 1, timeout_s: float = 20.0) -> None:
+        """Wait until ``text`` was printed in that many lines."""
+        wait_until(
+            lambda: sum(text in line for line in self.lines) >= times, timeout_s, lambda: f"{text}: {self.lines}"
+        )
+
+    def wait(self, timeout_s: float = 20.0) -> int:
+        """Wait for the command's end and that of all that it left running; its exit code."""
+        code = self.process.wait(timeout_s)
+        # The guardian holds the pipe until it has tidied up.
+        self._reader.join(timeout_s)
+        return code
+
+    def children(self) -> dict[str, int]:
+        """Process id of every process of the graph that runs now, by name."""
+        found = {}
+        for pid in descendants(self.process.pid):
+            words = command_line(pid)
+            if "knuckle_ros.host" in words:
+                found[words[-1]] = pid
+        return found
+
+    def kill(self, process: str) -> None:
+        """SIGKILL a process of the graph."""
+        os.kill(self.children()[process], signal.SIGKILL)
+
+
+def descendants(parent: int) -> list[int]:
+    """Process ids whose parent is ``parent``."""
+    listed = Path(f"/proc/{parent}/task/{parent}/children").read_text()
+    return [int(word) for word in listed.split()]
+
+
+def command_line(pid: int) -> list[str]:
+    """The words that a process was started with; none where it has ended."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().decode().split("\0")[:-1]
+    except FileNotFoundError:
+        return []
+
+
+def wait_until(condition: Callable[[], bool], timeout_s: float, what: Callable[[], str]) -> None:
+    """Wait for ``condition``; fail saying ``what`` when it does not come."""
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        if time.monotonic() > deadline:
+            pytest.fail(f"after {timeout_s} s: {what()}")
+        time.sleep(0.01)
+
+
+def marked_processes() -> list[int]:
+    """Every process of any run."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            if f"{MARK}=".encode() in (entry / "environ").read_bytes():
+                found.append(int(entry.name))
+        except (FileNotFoundError, ProcessLookupError, PermissionError):
+            continue
+    return found
+
+
+def shared_memory() -> set[str]:
+    """The DDS files in /dev/shm."""
+    return {name for name in os.listdir(FOLDER) if GROUP.match(name)}
+
+
+@pytest.fixture
+def free_domain() -> int:
+    """A ROS domain that this test process has for itself."""
+    return 20 + os.getpid() % 60
+
+
+@pytest.fixture
+def run_graph(free_domain: int) -> Iterator[Callable[..., GraphRun]]:
+    """Start a graph; whatever the test leaves is ended, and nothing of it may be left."""
+    runs: list[GraphRun] = []
+
+    def start(graph: str, *arguments: str) -> GraphRun:
+        runs.append(GraphRun(graph, arguments, free_domain))
+        return runs[-1]
+
+    yield start
+    for run in runs:
+        if run.process.poll() is None:
+            run.process.send_signal(signal.SIGINT)
+        run.wait()

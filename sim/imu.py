@@ -60,6 +60,8 @@ class PalmImu:
         self._rng = np.random.default_rng(seed)
         self._start_ns, self._count = start_ns, 0
         self._orientation = rotations.multiply(np.array(hand.mount_quaternion), PALM_Q_IMU)
+        back = rotations.conjugate(self._orientation)
+        self._force, self._field = rotations.rotate(back, GRAVITY), rotations.rotate(back, self.earth_field)
         n = self.noise
         self._gyro_bias = n.gyro_bias * self._rng.standard_normal(3)
         self._accel_bias = n.accel_bias * self._rng.standard_normal(3)
@@ -99,11 +101,9 @@ class PalmImu:
         n, rng = self.noise, self._rng
         self._gyro_bias = self._gyro_bias + n.gyro_walk / math.sqrt(RATE_HZ) * rng.standard_normal(3)
         gyro = self._gyro_bias + n.gyro_noise * rng.standard_normal(3)
-        back = rotations.conjugate(self._orientation)
-        accel = rotations.rotate(back, GRAVITY) + self._accel_bias + n.accel_noise * rng.standard_normal(3)
+        accel = self._force + self._accel_bias + n.accel_noise * rng.standard_normal(3)
         magnet = self._magnet(t)
-        mag = rotations.rotate(back, self.earth_field + magnet * self._passage_axis)
-        mag = mag + self._mag_bias + n.mag_noise * rng.standard_normal(3)
+        mag = self._field + magnet * self._passage_axis + self._mag_bias + n.mag_noise * rng.standard_normal(3)
         return gyro, accel, mag, magnet > 0.05 * n.field
 
     def _magnet(self, t: float) -> float:

@@ -47,17 +47,18 @@ constraints: $(BIN)/python
 	$(PYTHON) -m venv $(VENV)/uv
 	$(VENV)/uv/bin/python -m pip install --quiet --disable-pip-version-check uv
 	$(BIN)/python tools/lock.py write $(VENV)/uv/bin/uv $(if $(UPGRADE),--upgrade)
+	rm -rf $(VENV)/uv
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis src/*.egg-info
 
 $(BIN)/python:
 	@test -n "$(PYTHON)" || { echo "knuckle: no Python from 3.11 to 3.13 on the path; make PYTHON=... names one"; exit 1; }
+	@PYTHON=$(PYTHON) tools/system_packages.sh demo
 	$(PYTHON) -m venv $(VENV)
 
 # One section of constraints.txt after the other: what the demo needs, what `make setup` adds, what the tests add.
 $(STAMPS)/demo: constraints.txt pyproject.toml src/knuckle/__init__.py | $(BIN)/python
-	@tools/system_packages.sh demo
 	@mkdir -p $(STAMPS)
 	$(BIN)/python tools/lock.py print demo > $(VENV)/demo.txt
 	$(PIP) --require-hashes --no-deps -r $(VENV)/demo.txt

@@ -44,7 +44,8 @@ ROS_MODULES = frozenset({"rclpy", "ament_index_python"})
 
 _SKIPPED = frozenset({".git", ".venv", "__pycache__", "build", "dist", "runs"})
 _COLCON = frozenset({"ros_ws/install", "ros_ws/log"})
-_TEXT = frozenset([".py", ".md", ".toml", ".yaml", ".txt", ".sh", ".xml", ".cfg", ".msg", ".srv", ".action", ""])
+_TEXT = frozenset([".py", ".md", ".toml", ".yaml", ".txt", ".sh", ".xml", ".cfg", ".msg", ".srv", ".action"])
+_NAMED = frozenset({"Makefile", "LICENSE", "NOTICE", "run", ".gitignore"})
 _MACHINE = re.compile(
     r"(?<![\w./-])/(?:work|root|home|tmp|Users)/[\w.-]"  # a folder of somebody's machine
     r"|\b(?:pypi\.org|pythonhosted\.org)\b|file:///[a-z]"  # a registry's host, a local index
@@ -197,14 +198,14 @@ def check_commands(root: Path) -> list[Breach]:
 
 
 def files(root: Path, folder: Path | None = None) -> Iterator[Path]:
-    """All files of the project that hold text, links not followed, what is built left out."""
+    """The files of the project that are text by their name, links not followed, what is built left out."""
     for path in sorted((folder or root).iterdir()):
         built = path.name in _SKIPPED or path.name.endswith((".egg-info", "_cache", ".hypothesis"))
         if built or path.is_symlink() or path.relative_to(root).as_posix() in _COLCON:
             continue
         if path.is_dir():
             yield from files(root, path)
-        elif path.suffix in _TEXT:
+        elif path.suffix in _TEXT or path.name in _NAMED:
             yield path
 
 

@@ -3,11 +3,15 @@
 # and there is apt-get. Otherwise say which ones would help. Never fails: none of them is needed.
 set -u
 list="$(dirname "$0")/../packages.txt"
+python="${PYTHON:-python3}"
+header='import sysconfig; print(sysconfig.get_path("include") + "/Python.h")'
 missing=""
 for use in "$@"; do
     for package in $(awk -v use="$use" '$1 == use { print $2 }' "$list"); do
         case "$package" in
         g++) command -v c++ >/dev/null 2>&1 && continue ;;
+        python3-venv) "$python" -c 'import ensurepip' 2>/dev/null && continue ;;
+        python3-dev) test -f "$("$python" -c "$header" 2>/dev/null)" && continue ;;
         chromium) command -v chromium >/dev/null 2>&1 && continue ;;
         esac
         dpkg-query -W -f='${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing="$missing $package"

@@ -15,7 +15,7 @@ class StampPairing:
     without, ``unused`` fields that found no reading (their stamps differ, or they came too late).
     """
 
-    def __init__(self, *, expects_mag: bool = True, patience_ns: int = 500_000_000) -> None:
+    def __init__(self, *, expects_mag: bool = True, patience_ns: int = 1_000_000_000) -> None:
         self._patience_ns = patience_ns
         self._waits = expects_mag
         self._readings: deque[tuple[int, Array, Array]] = deque()

@@ -10,7 +10,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from vqf import VQF  # type: ignore[import-untyped]
+from vqf import VQF
 
 from knuckle.core.config import setting, validate
 from knuckle.sensors import estimator_state

@@ -23,6 +23,7 @@ from knuckle_ros.parameters import declare
 from knuckle_ros.wire import header_msg, stamp_ns
 
 _STATE_PERIOD_NS = 1_000_000_000
+_STALE_AFTER_S = 2  # of wall time: a simulated clock that waits for its planner stands still for less
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,7 @@ class EstimatorNode:
         self._state_due_ns: int | None = None
         self._newest: Estimate | None = None
         self._estimated_before = 0
+        self._silent_s = 0
         self._health: tuple[bytes, str] = (DiagnosticStatus.STALE, "no samples")
         self.readings = self.node.create_subscription(Imu, "imu", self._on_imu, LOSSLESS)
         self.fields = self.node.create_subscription(MagneticField, "magnetic_field", self._on_mag, LOSSLESS)
@@ -85,7 +87,8 @@ class EstimatorNode:
     def _on_second(self) -> None:
         estimated = self.stream.counts()["estimated"]
         rate_hz, self._estimated_before = float(estimated - self._estimated_before), estimated
-        if self._newest is None or rate_hz == 0.0:
+        self._silent_s = 0 if rate_hz else self._silent_s + 1
+        if self._newest is None or self._silent_s >= _STALE_AFTER_S:
             self._report((DiagnosticStatus.STALE, "no samples"), rate_hz)
         else:
             self._report(self._judge(self._newest), rate_hz)

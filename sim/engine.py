@@ -1,7 +1,8 @@
-"""MuJoCo, imported without its choice of an OpenGL platform: `from knuckle.sim.engine import mujoco`.
+"""MuJoCo, imported without its choice of an OpenGL platform and without its log file.
 
-MuJoCo binds to the platform that MUJOCO_GL names while it is imported, and where that platform is broken the import of
-the physics fails with it. Rendering here binds to EGL by itself, later, and can do without (`renderer.py`).
+Import it from here: `from knuckle.sim.engine import mujoco`. MuJoCo binds to the platform that MUJOCO_GL names while it
+is imported, and where that platform is broken the import of the physics fails with it. Rendering here binds to EGL by
+itself, later, and can do without (`renderer.py`).
 """
 
 from __future__ import annotations
@@ -20,5 +21,10 @@ finally:
         del os.environ["MUJOCO_GL"]
     else:
         os.environ["MUJOCO_GL"] = _kept
+
+# Warnings still go to the console; a MUJOCO_LOG.TXT in whatever folder a command was run in helps nobody.
+_log = mujoco.MjLogConfig.get()
+_log.logto_file = False
+_log.set()
 
 __all__ = ["GL_WISH", "mujoco", "rollout"]

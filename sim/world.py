@@ -94,14 +94,14 @@ class SimWorld:
     def advance(self, to_ns: int) -> int:
         """Step physics up to ``to_ns``, never beyond; the number of steps done.
 
-        A command that is void at the beginning of a step leaves the hand holding its posture of that moment (mode
-        ``hold``). RunError, with the state saved, where the simulation breaks down.
+        A command that is void at the beginning of a step is dropped, and the hand keeps its posture of that moment
+        until another comes. RunError, with the state saved, where the simulation breaks down.
         """
         with self._lock:
             before = self._steps
             while self._start_ns + (self._steps + 1) * 1_000_000_000 // STEPS_PER_S <= to_ns:
                 if self._deadline_ns is not None and self.now_ns > self._deadline_ns:
-                    self.hold()
+                    self._stay(self._mode)
                 self._step()
                 self._steps += 1
             return self._steps - before

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import mujoco
 import numpy as np
-from mujoco import rollout
 
 from knuckle.hardware.spec.action_map import ActionMap
 from knuckle.hardware.spec.hand_spec import Array
 from knuckle.policy.contract import SceneState
+from knuckle.sim.engine import mujoco, rollout
 from knuckle.sim.scene import Scene
 
 

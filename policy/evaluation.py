@@ -10,7 +10,8 @@ from knuckle.core.errors import InputError
 from knuckle.hardware.spec.hand_spec import HandSpec
 from knuckle.policy.baselines import DoNothing
 from knuckle.policy.controllers import make_controller
-from knuckle.policy.reorient_episode import Watcher, draw_starts, run_episode
+from knuckle.policy.episode_video import film_episode
+from knuckle.policy.reorient_episode import draw_starts, run_episode
 from knuckle.policy.reorient_score import EpisodeScore
 
 
@@ -32,7 +33,7 @@ def evaluate(
         for k, start in enumerate(starts):
             policy = make_controller(controller, hand, seed=seed + k, threads=threads)
             if k == 0 and video is not None:
-                scores.append(_filmed(hand, policy, start, video))
+                scores.append(film_episode(hand, policy, start, video))
             else:
                 scores.append(run_episode(hand, policy, start))
             policy.close()

@@ -1,0 +1,125 @@
+"""The planner against its own simulation, and turning an object for real."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from knuckle.core.errors import InputError
+from knuckle.hardware.spec.action_map import ActionMap
+from knuckle.hardware.spec.hands import hand_spec
+from knuckle.policy.baselines import DoNothing
+from knuckle.policy.commands import eval_reorient
+from knuckle.policy.contract import Goal
+from knuckle.policy.controllers import make_controller
+from knuckle.policy.mpc import SamplingMpc
+from knuckle.policy.mpc_config import MpcConfig
+from knuckle.policy.planner_model import PlannerModel
+from knuckle.policy.reorient_episode import draw_starts, run_episode, scene_state
+from knuckle.sim.scene import planner_scene
+from knuckle.sim.world import SimWorld
+
+HAND = hand_spec("dclaw3")
+
+
+def test_candidates_do_not_influence_each_other_and_repeat_to_the_bit() -> None:
+    world = SimWorld(HAND, "bunny", seed=3)
+    state = scene_state(world)
+    postures = np.tile(HAND.home, (4, 6, 1)) + np.random.default_rng(0).normal(0, 0.2, (4, 6, 9))
+    one, two = (PlannerModel(planner_scene(HAND, "bunny"), ActionMap(HAND), threads) for threads in (1, 2))
+    together = two.roll(state, postures, np.zeros(9))
+    alone = one.roll(state, postures[2:3], np.zeros(9))
+    assert np.array_equal(together.quaternion[2], alone.quaternion[0])
+    assert np.array_equal(together.tips[2], alone.tips[0])
+    one.close()
+    two.close()
+
+
+def test_the_planner_foresees_what_the_world_then_does() -> None:
+    world = SimWorld(HAND, "truck", seed=5)
+    world.arm()
+    state = scene_state(world)
+    model = PlannerModel(planner_scene(HAND, "truck"), ActionMap(HAND), 1)
+    future = model.roll(state, np.tile(HAND.home + 0.1, (1, 3, 1)), np.zeros(9))
+    model.close()
+    assert np.allclose(future.position[0, -1], state.position, atol=5e-3)
+    assert np.isfinite(future.quaternion).all() and np.abs(future.action).max() <= 1.0
+
+
+def test_the_same_seed_plays_the_same_episode() -> None:
+    start = draw_starts(11, 2)[1]
+    config = MpcConfig(samples=8, horizon=4, threads=1)
+    scores = []
+    for _ in range(2):
+        policy = SamplingMpc(HAND, config, seed=4)
+        scores.append(run_episode(HAND, policy, start))
+        policy.close()
+    assert scores[0].final_angle == scores[1].final_angle and scores[0].duration == scores[1].duration
+
+
+def test_starts_do_not_depend_on_how_many_follow() -> None:
+    few, many = draw_starts(1, 2), draw_starts(1, 5)
+    assert all(a.seed == b.seed and np.array_equal(a.quaternion, b.quaternion) for a, b in zip(few, many, strict=False))
+
+
+def test_planning_turns_objects_where_doing_nothing_does_not() -> None:
+    starts = draw_starts(77, 7)
+    left, idle = [], []
+    for k in (1, 6):
+        policy = make_controller("mpc", HAND, seed=77 + k)
+        left.append(run_episode(HAND, policy, starts[k]).final_angle)
+        policy.close()
+        idle.append(run_episode(HAND, DoNothing(HAND), starts[k]).final_angle)
+    assert sum(left) < 0.5 * sum(idle)
+
+
+def test_acting_before_reset_is_refused() -> None:
+    policy = SamplingMpc(HAND, MpcConfig(samples=8))
+    with pytest.raises(InputError, match="before reset"):
+        policy.act(scene_state(SimWorld(HAND, "duck", seed=0)))
+
+
+def test_a_policy_can_be_reset_to_another_object() -> None:
+    policy = SamplingMpc(HAND, MpcConfig(samples=8, horizon=3, threads=1))
+    for name in ("duck", "truck"):
+        world = SimWorld(HAND, name, seed=1)
+        policy.reset(Goal(name, np.array([1.0, 0, 0, 0])))
+        action, done = policy.act(scene_state(world))
+        assert action.shape == (9,) and done == 0.0
+    policy.close()
+
+
+def test_the_command_writes_the_protocols_figures(tmp_path: Path) -> None:
+    out = tmp_path / "figures.json"
+    assert eval_reorient(["--controller", "nothing", "--episodes", "3", "--seed", "5", "--json", str(out)]) == 0
+    data = json.loads(out.read_text())
+    wanted = {
+        "success_0p1",
+        "success_0p2",
+        "success_0p4",
+        "success_0p8",
+        "drop_rate",
+        "median_time_s",
+        "real_time_factor",
+    }
+    assert wanted <= set(data["figures"]) and data["n"] == 3 and data["seed"] == 5
+    assert data["figures"]["success_0p4"] == data["figures"]["nothing_success_0p4"]
+
+
+@pytest.mark.parametrize(
+    ("argv", "line"),
+    [
+        (["--world", "air"], "--world: unknown world 'air'"),
+        (["--hand", "dclaw9"], "--hand: unknown hand 'dclaw9'"),
+        (["--controller", "mpd"], "unknown controller 'mpd'; did you mean 'mpc'"),
+        (["--episodes", "0"], "--episodes: 0 episodes; 1 to 100000"),
+        (["--video", "no/such/folder/a.mp4", "--episodes", "1"], "--video: no folder no/such/folder"),
+    ],
+)
+def test_bad_input_is_one_clear_line(argv: list[str], line: str) -> None:
+    with pytest.raises(InputError) as caught:
+        eval_reorient(argv)
+    assert line in str(caught.value)

@@ -73,11 +73,11 @@ class StopLatch:
         if not stat.S_ISREG(self.path.stat().st_mode):
             return b""
         with self.path.open("rb") as stream:
-            return stream.read(LARGEST + 1)
+            return stream.read(LARGEST)
 
     def _judge(self, content: bytes) -> str:
         try:
-            said = json.loads(content[:LARGEST].decode("utf-8"))
+            said = json.loads(content.decode("utf-8"))
             version, source = said["version"], said["source"]
         except (ValueError, KeyError, TypeError, RecursionError):
             version, source = None, None

@@ -93,6 +93,15 @@ def test_a_clock_that_runs_backwards_leads_to_hold_and_goes_on_after_arming(rig)
     assert state_of(rig) is State.ARMED
 
 
+def test_a_clock_that_stands_still_is_no_fault(rig):
+    """Simulated time waits for the planner while driver cycles go on."""
+    lease = rig.armed()
+    rig.send(lease)
+    for _ in range(100):
+        assert rig.hand.tick(rig.now) is not None
+    assert state_of(rig) is State.ARMED
+
+
 def test_a_clock_that_jumps_ahead_an_hour_leads_to_hold(rig):
     lease = rig.armed()
     rig.send(lease)
@@ -147,6 +156,17 @@ def test_a_servo_error_leads_to_hold_at_once(rig):
     assert rig.run() is not None
     assert rig.hand.status().reason == "servo error reported by 'joint_f3_2'"
     assert state_of(rig) is State.HOLD
+
+
+def test_a_fault_never_turns_torque_off(rig):
+    rig.armed()
+    rig.raw.failing = {"read"}
+    rig.run(100 * MS)
+    rig.hand.emergency_stop("page")
+    rig.run(100 * MS)
+    assert rig.raw.torque
+    assert rig.raw.made("release") == 0
+    assert rig.raw.made("hold") == 3
 
 
 def test_a_fault_never_turns_torque_on(rig):

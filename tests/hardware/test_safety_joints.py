@@ -30,6 +30,11 @@ def with_value(array, index, value):
 def test_there_is_nothing_to_believe_before_the_first_reading(guard):
     assert guard.believed() is None
     assert guard.problem == "no joint state yet"
+    guard.miss("no answer")
+    guard.miss("no answer")
+    assert not guard.lost
+    guard.miss("no answer")
+    assert guard.lost
     assert guard.servo_errors() == ""
 
 
@@ -58,7 +63,7 @@ def test_a_reading_of_another_shape_is_bad(guard, state_at, field, shape):
 @pytest.mark.parametrize("joint", range(SPEC.dof))
 def test_a_joint_far_beyond_its_limits_is_bad_and_one_a_little_beyond_is_not(guard, state_at, joint):
     for edge, sign in ((SPEC.lower[joint], -1), (SPEC.upper[joint], 1)):
-        near = state_at(T, with_value(SPEC.home, joint, edge + sign * 0.499))
+        near = state_at(T, with_value(SPEC.home, joint, edge + sign * 0.5))
         far = state_at(T, with_value(SPEC.home, joint, edge + sign * 0.501))
         assert guard.judge(near, T) == ""
         assert guard.judge(far, T) == f"joint state is far beyond the limits for '{SPEC.joint_names[joint]}'"

@@ -54,10 +54,20 @@ def test_a_second_stop_keeps_the_first_reason_and_rearm_clears_both(rig):
     rig.run()
     rig.hand.emergency_stop("page")
     assert rig.hand.emergency_stop("supervisor") == "emergency stop by 'page'"
+    assert rig.raw.torque
     rig.hand.rearm()
     assert (state_of(rig), rig.latch.engaged()) == (State.HOLD, "")
     with pytest.raises(CommandRefused, match="nothing is latched"):
         rig.hand.rearm()
+
+
+def test_rearm_without_a_stop_leaves_the_file_alone(rig):
+    """A latch that another process wrote since start is not this driver's to clear."""
+    rig.run()
+    rig.latch.engage("doctor", 0)
+    with pytest.raises(CommandRefused, match="nothing is latched"):
+        rig.hand.rearm()
+    assert rig.latch.engaged()
 
 
 def test_a_stop_of_a_released_hand_leaves_it_limp_and_so_does_rearm(rig):

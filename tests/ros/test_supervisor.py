@@ -139,4 +139,4 @@ def test_a_second_copy_on_the_same_domain_is_refused(graph: str, run_graph: Star
 def test_a_run_ends_by_itself_after_its_seconds(graph: str, run_graph: Start) -> None:
     run = run_graph(graph, "--seconds", "2")
     assert run.wait() == 0
-    assert run.lines[-2:] == ["left: ended", "right: ended"]
+    assert run.lines[-2:] == ["process left: ended", "process right: ended"]

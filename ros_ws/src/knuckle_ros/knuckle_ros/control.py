@@ -1,8 +1,8 @@
 """The control pipe between the supervisor and one process of the graph: short text messages, and the death of either.
 
 From the supervisor: ``start {json}`` (what to host), ``go`` (all processes have checked their parameters), ``died
-NAME`` (another process ended), and the end of the pipe (the supervisor is gone). From the process: ``checked``,
-``ready``, ``failed CODE LINE`` and ``health {json}``.
+NAME NODE...`` (another process ended, and its nodes with it), and the end of the pipe (the supervisor is gone). From
+the process: ``checked``, ``ready``, ``failed CODE LINE`` and ``health {json}``.
 """
 
 from __future__ import annotations

@@ -3,7 +3,8 @@
 Fast DDS keeps a segment ``fastrtps_<16 hex digits>`` for each participant, a ring ``fastrtps_port<number>`` for each
 port, their lock files (``_el``, ``_sl``) and a semaphore (``sem.*_mutex``). A participant that ends well removes its
 own; a killed one cannot. A file is removed here only when it belongs to this user, its owner's lock is not held and,
-where others share it, no living process has it mapped, open or locked. Only the standard library is used: the guardian runs this without site-packages.
+where several share it, no living process has it mapped, open or locked. Only the standard library is used: the
+guardian runs this without site-packages.
 """
 
 from __future__ import annotations

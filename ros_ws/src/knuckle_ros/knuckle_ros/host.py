@@ -126,7 +126,7 @@ class Host:
         """Deaths of other processes reach the nodes from here; the end of the pipe is the supervisor's own."""
         while (message := self.control.receive()) is not None:
             if message[0] == "died":
-                self.context.peer_died(message[1])
+                self.context.peer_died(message[1].split())
         self.stop()
 
     def _report(self, node: str, level: int, line: str) -> None:

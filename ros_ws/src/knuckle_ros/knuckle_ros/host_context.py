@@ -22,10 +22,14 @@ class HostContext:
     _mourners: list[Callable[[str], None]] = field(default_factory=list)
 
     def on_peer_death(self, callback: Callable[[str], None]) -> None:
-        """Call ``callback(process)`` at once when another process of the run dies, from the control pipe's thread."""
+        """Call ``callback(name)`` when another process of the run dies: once for it and once for each of its nodes.
+
+        The calls come at once, from the control pipe's thread.
+        """
         self._mourners.append(callback)
 
-    def peer_died(self, process: str) -> None:
-        """Tell every node of this process that ``process`` died."""
+    def peer_died(self, names: list[str]) -> None:
+        """Tell every node of this process that a process and its nodes, ``names``, died."""
         for callback in self._mourners:
-            callback(process)
+            for name in names:
+                callback(name)

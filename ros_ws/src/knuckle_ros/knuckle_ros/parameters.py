@@ -11,7 +11,7 @@ from rclpy.node import Node
 from rclpy.parameter import Parameter
 
 from knuckle.core.config import FieldSpec, check_value, describe, validate
-from knuckle.core.errors import ConfigError
+from knuckle.core.errors import InputError
 
 T = TypeVar("T")
 
@@ -25,7 +25,7 @@ def declare(node: Node, config: T, on_change: Callable[[str, Any], None] | None 
 
     Values from outside (``--ros-args -p``) are checked as those of a graph are. Without ``on_change`` the parameters
     are read-only; with it they may be set, are checked, and ``on_change(name, value)`` is called for each; it may
-    refuse by raising ConfigError.
+    refuse by raising InputError.
     """
     specs = {spec.name: spec for spec in describe(type(config))}
     values = {}
@@ -69,6 +69,6 @@ def _set(
             check_value(specs[parameter.name], parameter.value, where=f"{where}.{parameter.name}")
         for parameter in ours:
             on_change(parameter.name, parameter.value)
-    except ConfigError as error:
+    except InputError as error:
         return SetParametersResult(successful=False, reason=str(error))
     return SetParametersResult(successful=True)

@@ -29,7 +29,7 @@ class PlainView:
     def show(self, processes: list[GraphProcess]) -> None:
         """Print what changed."""
         for process in processes:
-            self._say(process.name, process.state)
+            self._say(f"process {process.name}", process.state)
             for node, (level, text) in process.health.items():
                 self._say(node, LEVELS[level], text if level else "")
 

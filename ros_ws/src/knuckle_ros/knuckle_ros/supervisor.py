@@ -164,9 +164,10 @@ class Supervisor:
 
     def _on_death(self, process: GraphProcess) -> None:
         """Tell the others first; then what it said last, what it left, and whether it comes back."""
+        names = [process.name, *(node.name for node in process.nodes)]
         for other in self.processes:
             if other is not process and other.control is not None:
-                other.control.send("died", process.name)
+                other.control.send("died", " ".join(names))
         self._hear(process)
         for thing in (process.control, process.output, process.pidfd):
             if thing is not None and thing in self._selector.get_map():

@@ -7,12 +7,15 @@ import itertools
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
+import time
 import xml.etree.ElementTree as xml
 import zipfile
 from pathlib import Path
 
+import psutil
 import pytest
 
 from knuckle.core.errors import BusError, RunError
@@ -202,6 +205,28 @@ def test_a_folder_left_by_a_killed_build_is_removed_and_a_young_one_is_not(tmp_p
     os.utime(tmp_path / ".build-old", (0, 0))
     install._remove_leftovers(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == [".build-young"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_build_that_is_stopped_leaves_no_compiler_behind(tmp_path: Path, number: signal.Signals) -> None:
+    code = (
+        "import os, signal; from knuckle_ros.commands.setup import _terminate;"
+        "from knuckle_ros.message_build.compile import run_build;"
+        "signal.signal(signal.SIGTERM, _terminate);"
+        "run_build(['sh', '-c', 'sleep 60 & echo $! > pid.new; mv pid.new pid; wait'], dict(os.environ), 'a')"
+    )
+    with subprocess.Popen([sys.executable, "-c", code], cwd=tmp_path, stderr=subprocess.DEVNULL) as child:
+        while not (tmp_path / "pid").is_file():
+            assert child.poll() is None
+            time.sleep(0.01)
+        child.send_signal(number)
+        assert child.wait(timeout=20) != 0
+    compiler = int((tmp_path / "pid").read_text())
+    for _ in range(200):
+        if not psutil.pid_exists(compiler) or psutil.Process(compiler).status() == psutil.STATUS_ZOMBIE:
+            return
+        time.sleep(0.01)
+    pytest.fail(f"process {compiler} outlived the build")
 
 
 def test_messages_that_are_not_built_are_one_line_with_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 import time
 from dataclasses import dataclass
+from types import FrameType
 
 from knuckle.core.config import setting
 
@@ -24,13 +26,17 @@ def setup(argv: list[str]) -> int:
     from knuckle_ros.message_build.install import set_up_messages
 
     config = tyro.cli(SetupConfig, args=argv, prog="knuckle setup")
+    signal.signal(signal.SIGTERM, _terminate)
     started = time.monotonic()
     changed = set_up_messages(_say, rebuild=config.rebuild)
-    _say(
-        f"messages {installed_version()} "
-        + (f"ready after {time.monotonic() - started:.0f} s" if changed else "are current")
-    )
+    took = f"ready after {time.monotonic() - started:.0f} s" if changed else "are current"
+    _say(f"messages {installed_version()} {took}")
     return 0
+
+
+def _terminate(number: int, frame: FrameType | None) -> None:
+    """Leave by the way of an error, so that what a build has started and written is cleared away."""
+    raise SystemExit(128 + number)
 
 
 def _say(line: str) -> None:

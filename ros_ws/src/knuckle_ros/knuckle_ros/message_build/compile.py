@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -43,19 +44,31 @@ def compile_package(source: Path, build: Path, prefix: Path, install: Path, tool
         f"-DPython3_EXECUTABLE={sys.executable}",
     ]
     jobs = str(len(os.sched_getaffinity(0)))
-    _run(configure, environment, source.name)
-    _run([tools.cmake, "--build", str(build), "--target", "install", "-j", jobs], environment, source.name)
+    run_build(configure, environment, source.name)
+    run_build([tools.cmake, "--build", str(build), "--target", "install", "-j", jobs], environment, source.name)
 
 
-def _run(command: list[str], environment: dict[str, str], package: str) -> None:
-    try:
-        done = subprocess.run(
-            command, env=environment, capture_output=True, text=True, errors="replace", timeout=TIMEOUT_S, check=False
-        )
-    except subprocess.TimeoutExpired:
-        raise RunError(f"building took longer than {TIMEOUT_S:.0f} s", where=package) from None
-    if done.returncode != 0:
-        raise RunError(f"the build failed: {complaint(done.stdout, done.stderr)}", where=package)
+def run_build(command: list[str], environment: dict[str, str], package: str) -> None:
+    """Run one step of a build; RunError where it fails. Whatever ends this call ends the compilers below it too."""
+    with subprocess.Popen(
+        command,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        errors="replace",
+        start_new_session=True,
+    ) as child:
+        try:
+            stdout, stderr = child.communicate(timeout=TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            raise RunError(f"building took longer than {TIMEOUT_S:.0f} s", where=package) from None
+        finally:
+            if child.poll() is None:
+                os.killpg(child.pid, signal.SIGKILL)
+    if child.returncode != 0:
+        raise RunError(f"the build failed: {complaint(stdout, stderr)}", where=package)
 
 
 def complaint(stdout: str, stderr: str) -> str:

@@ -7,8 +7,9 @@ A target t that is sent lies, joint by joint, in the envelope
 
 which is never empty. Inside it t moves from the last sent target p by at most V * dt, where dt is the time between
 the stamps of the two commands and V = slew_scale * (2 * policy_speed + velocity_limit). Where p itself lies outside
-the envelope (the joint was pushed away from its target) the envelope wins: towards the measured posture is the safe
-direction. Stamps must grow, so a flood of commands gains no speed: the allowances add up to the time that passed.
+the envelope (the joint was pushed away from its target) that counts from the envelope's nearest point: towards the
+measured posture is the safe direction. Stamps must grow, so a flood of commands gains no speed: the allowances add up
+to the time that passed.
 """
 
 from __future__ import annotations
@@ -87,11 +88,12 @@ class Limiter:
         if not np.isfinite(measured.q).all():
             raise CommandRefused("the measured posture is not finite", where=WHERE, right="a good joint state")
         inside = np.clip(wanted, self.spec.lower, self.spec.upper)
+        low, high = self.envelope(measured, times.stamp_ns)
         slewed = inside
         if last is not None:
             reach = self.slew_rad_s * (times.stamp_ns - last.stamp_ns) * 1e-9
-            slewed = np.clip(inside, last.q - reach, last.q + reach)
-        low, high = self.envelope(measured, times.stamp_ns)
+            start = np.clip(last.q, low, high)
+            slewed = np.clip(inside, start - reach, start + reach)
         sent = np.clip(slewed, low, high)
         return Limited(
             command=HandCommand(times.stamp_ns, valid_until_ns, sent),

@@ -135,7 +135,7 @@ def test_no_sequence_of_inputs_yields_a_target_outside_the_envelope(state_at, st
             low, high = LIMITER.envelope(measured, now - age)
             outside = np.maximum(0.0, np.maximum(low - last.q, last.q - high))
             reach = 1.25 * (7.0 + SPEC.velocity_limit) * (limited.command.stamp_ns - last.stamp_ns) * 1e-9
-            assert (np.abs(limited.command.q - last.q) <= np.maximum(reach, outside) + ULP).all()
+            assert (np.abs(limited.command.q - last.q) <= reach + outside + ULP).all()
         last = limited.command
 
 
@@ -191,11 +191,16 @@ def test_counts_are_joints_and_each_bound_counts_its_own(state_at):
 
 
 def test_a_joint_pushed_away_from_its_target_is_not_dragged_back_faster_than_a_step(state_at):
-    """The envelope about the measured posture wins over the velocity bound about the old target."""
+    """The envelope about the measured posture wins over the old target, and the velocity bound counts from its edge."""
     pushed = SPEC.home + 0.45
+    edge = pushed - LIMITER.step_rad
     last = sent_before(SPEC.home - 0.4, T)
-    limited = LIMITER.limit(NAMES, SPEC.home - 0.4, times(T + MS), state_at(T + MS, pushed), last)
-    assert np.allclose(limited.command.q, pushed - LIMITER.step_rad, atol=1e-12)
+    back = LIMITER.limit(NAMES, SPEC.home - 0.4, times(T + MS), state_at(T + MS, pushed), last)
+    assert np.allclose(back.command.q, edge, atol=1e-12)
+    on = LIMITER.limit(NAMES, pushed, times(T + MS), state_at(T + MS, pushed), last)
+    assert np.allclose(on.command.q, edge + LIMITER.slew_rad_s * 1e-3, atol=1e-12)
+    later = LIMITER.limit(NAMES, pushed, times(T + PERIOD), state_at(T + PERIOD, pushed), last)
+    assert np.array_equal(later.command.q, pushed)
 
 
 def test_a_joint_measured_beyond_its_limits_is_led_back_inside(state_at):

@@ -13,11 +13,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Annotated, Any
 
-from tyro.conf import Positional
+from tyro.conf import Positional, arg
 
-from knuckle.core.config import setting, validate
+from knuckle.core.arguments import parse_arguments
+from knuckle.core.config import setting
 from knuckle.core.errors import BusError, RunError
 from knuckle.sensors.recording import ImuRecording
 from knuckle_ros.child_process import ChildProcess
@@ -35,8 +36,7 @@ _SILENCE_S = 10.0
 class StreamConfig:
     """Play a recording onto `imu` and `magnetic_field` at its own rate and estimate the sensor's orientation."""
 
-    file: Positional[str]
-    """The recording: a BROAD trial (.mat)."""
+    file: Annotated[str, arg(metavar="FILE", help="recording to play: a BROAD trial (.mat)"), Positional]
     fast: bool = setting(False, "run the same code without waiting and without the bus: the same estimates")
     start: float = setting(0.0, "where in the recording to begin", low=0.0, high=1e6, unit="s")
     seconds: float = setting(0.0, "how much of it to play, 0 for all", low=0.0, high=1e6, unit="s")
@@ -46,12 +46,10 @@ class StreamConfig:
 
 def stream(argv: list[str]) -> int:
     """Run the command; raises RecordingError, ConfigError, BusError, or RunError where a process died."""
-    import tyro
-
     from knuckle.sensors import broad
     from knuckle_ros.commands.stream_report import figures, show
 
-    config = validate(tyro.cli(StreamConfig, args=argv, prog="knuckle stream"), where="stream")
+    config = parse_arguments(StreamConfig, argv, "knuckle stream")
     recording = broad.load(Path(config.file)).part(config.start, config.seconds)
     result = _fast(recording) if config.fast else _live(config, recording)
     show(config.file, result)

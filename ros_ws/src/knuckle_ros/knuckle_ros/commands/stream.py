@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import json
 import os
 import select
@@ -80,6 +81,9 @@ def _live(config: StreamConfig, recording: ImuRecording) -> dict[str, Any]:
     from knuckle.sensors.replay_stream import stream_config
     from knuckle_ros.commands.stream_report import progress
 
+    if importlib.util.find_spec("rclpy") is None:
+        right = "pip install 'knuckle[ros]', or add --fast, which needs no bus"
+        raise BusError("rclpy is not installed", where="knuckle stream", right=right)
     domain, run = _domain(config.domain), uuid.uuid4().hex
     environment = {
         **os.environ,

@@ -12,6 +12,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from knuckle.core import rotations
 from knuckle.core.config import setting, validate
@@ -45,11 +46,11 @@ class ImuSamples:
     """Samples in time order: ``stamp_ns`` (n,) int64; ``gyro`` rad/s, ``accel`` (specific force) m/s^2 and ``mag`` T,
     each (n, 3) in the frame ``palm_imu``; ``disturbed`` (n,) whether the magnet was near."""
 
-    stamp_ns: Array
+    stamp_ns: NDArray[np.int64]
     gyro: Array
     accel: Array
     mag: Array
-    disturbed: Array
+    disturbed: NDArray[np.bool_]
 
 
 class PalmImu:

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -107,6 +108,59 @@ def marked_processes() -> list[int]:
 def shared_memory() -> set[str]:
     """The DDS files in /dev/shm."""
     return {name for name in os.listdir(FOLDER) if GROUP.match(name)}
+
+
+class BusProbe:
+    """A node of the test's own on the graph's domain, served in a thread."""
+
+    def __init__(self, domain: int) -> None:
+        from rclpy.context import Context
+        from rclpy.executors import SingleThreadedExecutor
+        from rclpy.node import Node
+
+        self.context = Context()
+        self.context.init(domain_id=domain)
+        self.node = Node("probe", context=self.context)
+        self.executor = SingleThreadedExecutor(context=self.context)
+        self.executor.add_node(self.node)
+        self.heard: dict[str, list[Any]] = {}
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._spin)
+        self._thread.start()
+
+    def _spin(self) -> None:
+        while not self._stopping.is_set():
+            self.executor.spin_once(timeout_sec=0.05)
+
+    def listen(self, kind: Any, topic: str, qos: Any = 10) -> list[Any]:
+        """The list that messages of ``topic`` are appended to."""
+        messages = self.heard.setdefault(topic, [])
+        self.node.create_subscription(kind, topic, messages.append, qos)
+        return messages
+
+    def call(self, kind: Any, service: str, timeout_s: float = 10.0, **fields: Any) -> Any:
+        """The answer of a service."""
+        client = self.node.create_client(kind, service)
+        assert client.wait_for_service(timeout_s), service
+        future = client.call_async(kind.Request(**fields))
+        wait_until(future.done, timeout_s, lambda: f"no answer from {service}")
+        return future.result()
+
+    def close(self) -> None:
+        self._stopping.set()
+        self._thread.join()
+        self.executor.shutdown()
+        self.node.destroy_node()
+        self.context.try_shutdown()
+
+
+@pytest.fixture
+def probe(free_domain: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[BusProbe]:
+    """A node of the test's own beside the graph."""
+    monkeypatch.setenv("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
+    bus = BusProbe(free_domain)
+    yield bus
+    bus.close()
 
 
 @pytest.fixture

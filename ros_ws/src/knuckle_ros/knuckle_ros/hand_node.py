@@ -276,8 +276,12 @@ class HandNode(LifecycleNode):
             self._announce()
 
     def _on_liveliness(self, event: Any) -> None:
-        """From DDS: no publisher of commands is alive any more."""
-        if event.alive_count == 0 and self.hand.commander_died(self.hand.status().holder):
+        """From DDS: a publisher of commands died, or the last has left.
+
+        Which one it was is not said (Jazzy names no publisher), so the hand holds whoever holds the lease.
+        """
+        died = event.not_alive_count_change > 0 or event.alive_count == 0
+        if died and self.hand.commander_died(self.hand.status().holder):
             self._announce()
 
 

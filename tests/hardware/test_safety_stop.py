@@ -31,6 +31,7 @@ def test_a_stop_holds_latches_and_outlives_the_process(rig, tmp_path, make_rig):
     for forbidden in (rig.hand.hold, lambda: rig.hand.arm("policy")):
         with pytest.raises(CommandRefused, match="hand/rearm"):
             forbidden()
+    assert (rig.raw.made("arm"), rig.hand.status().holder) == (1, "")
     again = make_rig(tmp_path)
     assert state_of(again) is State.STOPPED
     assert again.hand.status().reason == f"emergency stop by 'page', latched in {tmp_path / 'stop.json'}"

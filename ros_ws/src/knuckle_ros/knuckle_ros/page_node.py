@@ -1,0 +1,261 @@
+"""The page on the bus: shows what the topics say and turns its buttons into services.
+
+Messages only overwrite what was heard before; twenty times a second, and only while a browser looks, what has changed
+goes to the page.
+"""
+
+from __future__ import annotations
+
+import queue
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from diagnostic_msgs.msg import DiagnosticArray
+from geometry_msgs.msg import PoseStamped
+from knuckle_msgs.msg import SafetyState
+from rclpy.clock import Clock
+from rclpy.clock_type import ClockType
+from rclpy.node import Node
+from rclpy.qos import QoSProfile
+from sensor_msgs.msg import CameraInfo, Imu, JointState, PointCloud2
+from std_msgs.msg import Bool, String
+from std_srvs.srv import Trigger
+
+from knuckle.core.config import setting
+from knuckle.hardware.spec.hand_spec import Array
+from knuckle.hardware.spec.hands import hand_spec
+from knuckle.perception.cloud import Cloud
+from knuckle.sim.objects import OBJECTS, object_shape
+from knuckle_ros.bus_qos import LATCHED
+from knuckle_ros.host_context import HostContext
+from knuckle_ros.page import panel as panel_module
+from knuckle_ros.page.heard import AngleHistory, Health, Pace, Safety
+from knuckle_ros.page.page_server import close_server, open_server
+from knuckle_ros.page.panel import Panel
+from knuckle_ros.page.scene_view import SceneView
+from knuckle_ros.parameters import declare
+from knuckle_ros.perception_feed import CAMERA_INFO, JOINT_STATES, POINTS
+from knuckle_ros.wire import from_ros_quaternion, intrinsics_of, stamp_ns
+
+FRAME_S = 0.05
+CURVE_S = 0.4
+CLOUD_S = 0.15
+NEWEST = QoSProfile(depth=1)
+SERVICES = {
+    panel_module.STOP: "emergency_stop",
+    panel_module.ARM: "policy/engage",
+    panel_module.REARM: "hand/rearm",
+    panel_module.NEXT_GOAL: "goals/next",
+    panel_module.RESET: "world/reset",
+}
+PALM_SOURCE = "No recording is at hand: the palm's simulated IMU is streaming."
+
+
+@dataclass(frozen=True)
+class Config:
+    """Parameters of the page."""
+
+    port: int = setting(8080, "port of the page on this machine", low=1024, high=65535)
+    hand: str = setting("dclaw3", "hand to draw")
+    object_name: str = setting("hammer", "object to draw", choices=tuple(sorted(OBJECTS)))
+    stream: str = setting("palm", "stream whose <stream>/estimate is shown")
+    recording: str = setting("", "recording that is streaming (empty: the palm's simulated IMU)")
+
+
+class PageNode:
+    """The page, its web server included. DeviceError where the port is taken."""
+
+    def __init__(self, name: str, config: Config, context: HostContext) -> None:
+        self.node = Node(name)
+        self.config = declare(self.node, config)
+        self.spec = hand_spec(self.config.hand, where=f"{name}.hand")
+        self._server = open_server(self.config.port, where=f"{name}.port")
+        self._scene = SceneView(self._server, self.spec, object_shape(self.config.object_name))
+        self._panel = Panel(self._server, self._pressed, self._want_cloud)
+        self._context = context
+        self._news: dict[str, Any] = {}
+        self._nodes: dict[str, Health] = {}
+        self._safety: Safety | None = None
+        self._task = ""
+        self._goal: Array | None = None
+        self._degrees: float | None = None
+        self._points: int | None = None
+        self._camera = self._object_seen = False
+        self._estimate: Imu | None = None
+        self._cloud: PointCloud2 | None = None
+        self._pace, self._angles = Pace(), AngleHistory()
+        self._curve_due = self._cloud_due = 0.0
+        self._presses: queue.SimpleQueue[str] = queue.SimpleQueue()
+        self._subscribe()
+        self._stop_topic = self.node.create_publisher(Bool, "emergency_stop", QoSProfile(depth=1))
+        self._clients = {button: self.node.create_client(Trigger, service) for button, service in SERVICES.items()}
+        steady = Clock(clock_type=ClockType.STEADY_TIME)
+        self.node.create_timer(FRAME_S, self._draw, clock=steady)
+        self.node.get_logger().info(f"the page is at http://127.0.0.1:{self.config.port}")
+
+    def close(self) -> None:
+        """Stop the web server and leave the bus."""
+        close_server(self._server)
+        self.node.destroy_node()
+
+    # What comes in
+
+    def _subscribe(self) -> None:
+        hear = self.node.create_subscription
+        hear(JointState, JOINT_STATES, self._on_joints, NEWEST)
+        hear(PoseStamped, "object/pose", self._on_object, NEWEST)
+        hear(PoseStamped, "reorient/goal", self._on_goal, LATCHED)
+        hear(String, "reorient/status", self._on_task, LATCHED)
+        hear(SafetyState, "safety/state", self._on_safety, LATCHED)
+        hear(PointCloud2, POINTS, self._on_cloud, NEWEST)
+        hear(CameraInfo, CAMERA_INFO, self._keep("camera"), NEWEST)
+        hear(Imu, f"{self.config.stream}/estimate", self._keep("estimate"), NEWEST)
+        hear(DiagnosticArray, "diagnostics", self._on_diagnostics, QoSProfile(depth=50))
+
+    def _keep(self, key: str) -> Callable[[Any], None]:
+        def on_message(message: Any) -> None:
+            self._news[key] = message
+
+        return on_message
+
+    def _on_cloud(self, message: PointCloud2) -> None:
+        self._cloud = message
+
+    def _on_joints(self, message: JointState) -> None:
+        self._pace.note(time.monotonic(), stamp_ns(message.header.stamp))
+        self._news["joints"] = message
+
+    def _on_object(self, message: PoseStamped) -> None:
+        self._object_seen = True
+        self._news["object"] = message
+        orientation = from_ros_quaternion(message.pose.orientation)
+        self._degrees = self._angles.note(stamp_ns(message.header.stamp), orientation, self._goal)
+
+    def _on_goal(self, message: PoseStamped) -> None:
+        self._goal = from_ros_quaternion(message.pose.orientation) if message.header.frame_id else None
+        self._news["goal"] = True
+
+    def _on_task(self, message: String) -> None:
+        self._task = message.data
+
+    def _on_safety(self, message: SafetyState) -> None:
+        names = {
+            SafetyState.HOLD: "HOLD",
+            SafetyState.ARMED: "ARMED",
+            SafetyState.RELEASED: "RELEASED",
+            SafetyState.STOPPED: "STOPPED",
+        }
+        state = names.get(message.state, f"UNKNOWN {message.state}")
+        self._safety = Safety(state, message.holder, message.reason)
+
+    def _on_diagnostics(self, message: DiagnosticArray) -> None:
+        now = time.monotonic()
+        for status in message.status:
+            rates = [pair.value for pair in status.values if pair.key == "rate_hz"]
+            rate = _number(rates[0]) if rates else None
+            self._nodes[status.name] = Health(int.from_bytes(status.level, "little"), status.message, now, rate)
+
+    # What goes to the browser
+
+    def _draw(self) -> None:
+        self._press()
+        if not self._server.get_clients():
+            return
+        news, self._news = self._news, {}
+        for key, show in (
+            ("joints", self._show_joints),
+            ("object", self._show_object),
+            ("goal", lambda _: self._scene.show_goal(self._goal)),
+            ("camera", self._show_camera),
+            ("estimate", self._show_estimate),
+        ):
+            if key in news:
+                show(news[key])
+        now = time.monotonic()
+        if self._cloud is not None and now >= self._cloud_due:
+            self._cloud_due = now + CLOUD_S
+            self._show_cloud(self._cloud)
+        if now >= self._curve_due:
+            self._curve_due = now + CURVE_S
+            self._panel.show_curve(*self._angles.curve())
+            self._panel.show_angle(self._degrees, self.config.object_name, self._object_seen)
+            self._panel.show_safety(self._safety, self._task, self._pace.factor(now))
+            self._panel.show_nodes(self._nodes, now)
+            self._panel.show_cloud(self._points, self._camera)
+            self._show_numbers()
+
+    def _show_joints(self, message: JointState) -> None:
+        at = dict(zip(message.name, message.position, strict=False))
+        q = np.array([at.get(name, np.nan) for name in self.spec.joint_names])
+        if np.isfinite(q).all():
+            self._scene.show_joints(q)
+
+    def _show_object(self, message: PoseStamped) -> None:
+        p = message.pose.position
+        self._scene.show_object(np.array([p.x, p.y, p.z]), from_ros_quaternion(message.pose.orientation))
+
+    def _show_cloud(self, message: PointCloud2) -> None:
+        self._cloud = None
+        cloud = Cloud.unpacked(0, memoryview(message.data))
+        self._points = len(cloud.points)
+        self._scene.show_cloud(cloud.points, cloud.label)
+
+    def _show_camera(self, message: CameraInfo) -> None:
+        self._camera = True
+        self._scene.show_camera(intrinsics_of(message))
+
+    def _show_estimate(self, message: Imu) -> None:
+        self._estimate = message
+        self._scene.show_stream(from_ros_quaternion(message.orientation))
+
+    def _show_numbers(self) -> None:
+        source = f"Streaming the recording {self.config.recording}." if self.config.recording else PALM_SOURCE
+        if self._estimate is None:
+            self._panel.show_stream(None, False, None, source)
+            return
+        variances = np.array(self._estimate.orientation_covariance)[[0, 4, 8]]
+        valid = bool(variances[0] >= 0.0)
+        deviation = float(np.degrees(np.sqrt(variances.sum()))) if valid else None
+        self._panel.show_stream(from_ros_quaternion(self._estimate.orientation), valid, deviation, source)
+
+    def _want_cloud(self, wanted: bool) -> None:
+        self._scene.want_cloud(wanted)
+
+    # What the buttons do
+
+    def _pressed(self, button: str) -> None:
+        """In the web server's thread: a stop goes out at once, the rest waits for the node's own thread."""
+        if button == panel_module.STOP:
+            self._stop_topic.publish(Bool(data=True))
+        self._presses.put(button)
+
+    def _press(self) -> None:
+        while not self._presses.empty():
+            button = self._presses.get()
+            service, client = SERVICES[button], self._clients[button]
+            if not client.service_is_ready():
+                self._panel.tell(button, f"nobody offers {service}", good=False)
+                continue
+            client.call_async(Trigger.Request()).add_done_callback(self._teller(button))
+
+    def _teller(self, button: str) -> Callable[[Any], None]:
+        def on_answer(future: Any) -> None:
+            answer = future.result()
+            self._panel.tell(button, answer.message or ("done" if answer.success else "refused"), answer.success)
+
+        return on_answer
+
+
+def _number(text: str) -> float | None:
+    try:
+        return float(text)
+    except ValueError:
+        return None
+
+
+def build(name: str, config: Config, context: HostContext) -> PageNode:
+    """The page ``name``, at its port from now on."""
+    return PageNode(name, config, context)

@@ -24,7 +24,7 @@ from std_srvs.srv import Trigger
 from trajectory_msgs.msg import JointTrajectory
 
 from knuckle.core.config import setting
-from knuckle.core.errors import InputError, KnuckleError
+from knuckle.core.errors import InputError, KnuckleError, RunError
 from knuckle.core.rotations import require_unit
 from knuckle.hardware.spec.contracts import HandCommand
 from knuckle.hardware.spec.hands import hand_spec
@@ -36,6 +36,8 @@ from knuckle_ros import bus_qos
 from knuckle_ros.host_context import HostContext
 from knuckle_ros.parameters import declare
 from knuckle_ros.wire import command_msg, from_ros_quaternion, stamp_ns, to_ros_quaternion
+
+ENGAGE_AGAIN_S = 0.5
 
 
 @dataclass(frozen=True)
@@ -74,7 +76,9 @@ class PolicyNode:
         self.tracker = SceneTracker(self.hand)
         self.lease = ""
         self.request: Request | None = None
-        self.engage_wanted = self.config.engage and not context.restarted
+        self.accepted: Goal | None = None
+        self.starting = self.engage_wanted = self.config.engage and not context.restarted
+        self.engage_after, self.arming, self.stopped = 0.0, False, False
         self.states: queue.Queue[SceneState | None] = queue.Queue(maxsize=4)
         self.finished: deque[Request] = deque()
         self.failure: BaseException | None = None
@@ -137,13 +141,14 @@ class PolicyNode:
 
     def _on_safety(self, message: SafetyState) -> None:
         """The hand left ARMED: our lease is void, and the goal in hand, if any, ends as held."""
+        self.stopped = message.state == SafetyState.STOPPED
         if message.state != SafetyState.ARMED and self.lease:
             self.lease = ""
             self._say(f"idle: hand not armed ({message.reason})")
 
     def _on_goal(self, goal: Reorient.Goal) -> GoalResponse:
         try:
-            self._check_goal(goal)
+            self.accepted = self._check_goal(goal)
         except KnuckleError as error:
             self.node.get_logger().error(f"goal refused: {error}")
             self._say(f"idle: goal refused: {error}")
@@ -151,8 +156,10 @@ class PolicyNode:
         return GoalResponse.ACCEPT
 
     def _check_goal(self, goal: Reorient.Goal) -> Goal:
-        if self.request is not None:
+        if self.request is not None or self.accepted is not None:
             raise InputError("another goal is running", where="reorient", right="cancel it first")
+        if not self.lease:
+            raise InputError("the hand is not armed", where="reorient", right="policy/engage takes the lease")
         if goal.goal_cloud.data:
             raise InputError("goal clouds are not understood by this controller", where="reorient", right="object_name")
         if goal.header.frame_id not in ("", "world"):
@@ -171,7 +178,9 @@ class PolicyNode:
         return CancelResponse.ACCEPT
 
     async def _execute(self, handle: Any) -> Reorient.Result:
-        goal = self._check_goal(handle.request)
+        goal, self.accepted = self.accepted, None
+        if goal is None:
+            raise RunError("a goal runs that was never accepted", where="reorient")
         request = Request(goal, handle, Future())
         self.request = request
         self._show_goal(goal)
@@ -198,15 +207,21 @@ class PolicyNode:
             self.request = None
             self._show_goal(None)
             request.done.set_result(request.result)
-        if self.engage_wanted and self.arm.service_is_ready():
-            self.engage_wanted = False
+        ready = self.engage_wanted and self.arm.service_is_ready() and not self.arming
+        if ready and time.monotonic() >= self.engage_after:
+            self.arming = True
             self.arm.call_async(Arm.Request(commander=self.node.get_name())).add_done_callback(self._on_armed)
 
     def _on_armed(self, future: Future) -> None:
+        """The lease, or the reason why not; at the start the hand may not be ready, so that wish is repeated."""
         answer = future.result()
+        self.arming = False
         self.lease = answer.lease if answer.success else ""
+        self.engage_wanted = self.starting and not answer.success and not self.stopped
+        self.engage_after = time.monotonic() + ENGAGE_AGAIN_S
+        self.starting = self.engage_wanted
         self._say("idle: armed" if answer.success else f"idle: {answer.message}")
-        if not answer.success:
+        if not answer.success and not self.engage_wanted:
             self.node.get_logger().warning(f"the hand was not armed: {answer.message}")
 
     # What goes out, on the worker's thread

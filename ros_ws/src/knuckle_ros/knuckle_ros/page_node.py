@@ -19,14 +19,16 @@ from knuckle_msgs.msg import SafetyState
 from rclpy.clock import Clock
 from rclpy.clock_type import ClockType
 from rclpy.node import Node
-from rclpy.qos import QoSProfile
+from rclpy.qos import DurabilityPolicy, QoSProfile
 from sensor_msgs.msg import CameraInfo, Imu, JointState, PointCloud2
 from std_msgs.msg import Bool, String
 from std_srvs.srv import Trigger
+from tf2_msgs.msg import TFMessage
 
 from knuckle.core.config import setting
 from knuckle.hardware.spec.hand_spec import Array
 from knuckle.hardware.spec.hands import hand_spec
+from knuckle.hardware.spec.mounts import OPTICAL_FRAME
 from knuckle.perception.cloud import Cloud
 from knuckle.sim.objects import OBJECTS, object_shape
 from knuckle_ros.bus_qos import LATCHED
@@ -37,13 +39,14 @@ from knuckle_ros.page.page_server import close_server, open_server
 from knuckle_ros.page.panel import Panel
 from knuckle_ros.page.scene_view import SceneView
 from knuckle_ros.parameters import declare
-from knuckle_ros.perception_feed import CAMERA_INFO, JOINT_STATES, POINTS
+from knuckle_ros.perception_feed import CAMERA_INFO, FRAME, JOINT_STATES, POINTS
 from knuckle_ros.wire import from_ros_quaternion, intrinsics_of, stamp_ns
 
 FRAME_S = 0.05
 CURVE_S = 0.4
 CLOUD_S = 0.15
 NEWEST = QoSProfile(depth=1)
+STATIC_FRAMES = QoSProfile(depth=20, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 SERVICES = {
     panel_module.STOP: "emergency_stop",
     panel_module.ARM: "policy/engage",
@@ -60,7 +63,7 @@ class Config:
 
     port: int = setting(8080, "port of the page on this machine", low=1024, high=65535)
     hand: str = setting("dclaw3", "hand to draw")
-    object_name: str = setting("hammer", "object to draw", choices=tuple(sorted(OBJECTS)))
+    object_name: str = setting("hammer", "object to draw until the world names its own", choices=tuple(sorted(OBJECTS)))
     stream: str = setting("palm", "stream whose <stream>/estimate is shown")
     recording: str = setting("", "recording that is streaming (empty: the palm's simulated IMU)")
 
@@ -72,8 +75,9 @@ class PageNode:
         self.node = Node(name)
         self.config = declare(self.node, config)
         self.spec = hand_spec(self.config.hand, where=f"{name}.hand")
+        self._object_name = self.config.object_name
         self._server = open_server(self.config.port, where=f"{name}.port")
-        self._scene = SceneView(self._server, self.spec, object_shape(self.config.object_name))
+        self._scene = SceneView(self._server, self.spec, object_shape(self._object_name))
         self._panel = Panel(self._server, self._pressed, self._want_cloud)
         self._context = context
         self._news: dict[str, Any] = {}
@@ -111,6 +115,7 @@ class PageNode:
         hear(String, "reorient/status", self._on_task, LATCHED)
         hear(SafetyState, "safety/state", self._on_safety, LATCHED)
         hear(PointCloud2, POINTS, self._on_cloud, NEWEST)
+        hear(TFMessage, "/tf_static", self._on_frames, STATIC_FRAMES)
         hear(CameraInfo, CAMERA_INFO, self._keep("camera"), NEWEST)
         hear(Imu, f"{self.config.stream}/estimate", self._keep("estimate"), NEWEST)
         hear(DiagnosticArray, "diagnostics", self._on_diagnostics, QoSProfile(depth=50))
@@ -123,6 +128,12 @@ class PageNode:
 
     def _on_cloud(self, message: PointCloud2) -> None:
         self._cloud = message
+
+    def _on_frames(self, message: TFMessage) -> None:
+        for frame in message.transforms:
+            if (frame.header.frame_id, frame.child_frame_id) == (FRAME, OPTICAL_FRAME):
+                p, q = frame.transform.translation, frame.transform.rotation
+                self._scene.place_camera(np.array([p.x, p.y, p.z]), from_ros_quaternion(q))
 
     def _on_joints(self, message: JointState) -> None:
         self._pace.note(time.monotonic(), stamp_ns(message.header.stamp))
@@ -154,9 +165,12 @@ class PageNode:
     def _on_diagnostics(self, message: DiagnosticArray) -> None:
         now = time.monotonic()
         for status in message.status:
-            rates = [pair.value for pair in status.values if pair.key == "rate_hz"]
-            rate = _number(rates[0]) if rates else None
+            values = {pair.key: pair.value for pair in status.values}
+            rate = _number(values["rate_hz"]) if "rate_hz" in values else None
             self._nodes[status.name] = Health(int.from_bytes(status.level, "little"), status.message, now, rate)
+            if values.get("object", self._object_name) != self._object_name and values["object"] in OBJECTS:
+                self._object_name = values["object"]
+                self._scene.draw_object(object_shape(self._object_name))
 
     # What goes to the browser
 
@@ -181,7 +195,7 @@ class PageNode:
         if now >= self._curve_due:
             self._curve_due = now + CURVE_S
             self._panel.show_curve(*self._angles.curve())
-            self._panel.show_angle(self._degrees, self.config.object_name, self._object_seen)
+            self._panel.show_angle(self._degrees, self._object_name, self._object_seen)
             self._panel.show_safety(self._safety, self._task, self._pace.factor(now))
             self._panel.show_nodes(self._nodes, now)
             self._panel.show_cloud(self._points, self._camera)

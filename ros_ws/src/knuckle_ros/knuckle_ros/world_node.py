@@ -91,6 +91,7 @@ class WorldNode:
             raise self.world.failure
         factor = self.world.pace.real_time_factor()
         self.diagnostics.value("real_time_factor", factor)
+        self.diagnostics.value("object", self.world.sim.object_name)
         self.diagnostics.value("lockstep_timeouts", str(self.world.lockstep.timeouts))
         self.diagnostics.level(Level.OK, f"{self.world.sim.object_name}, real-time factor {factor:.2f}")
 

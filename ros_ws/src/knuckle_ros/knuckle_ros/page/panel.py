@@ -96,7 +96,7 @@ def _plot_options() -> dict[str, Any]:
         "scales": {"x": uplot.Scale(time=False, range=(-30.0, 0.0)), "y": uplot.Scale(range=(0.0, 180.0))},
         "axes": (
             uplot.Axis(stroke=palette.FAINT, grid=grid, incrs=(10.0,)),
-            uplot.Axis(stroke=palette.FAINT, grid=grid, incrs=(45.0,), space=24.0),
+            uplot.Axis(stroke=palette.FAINT, grid=grid, incrs=(60.0,)),
         ),
         "legend": uplot.Legend(show=False),
         "padding": (14, 14, 0, 0),

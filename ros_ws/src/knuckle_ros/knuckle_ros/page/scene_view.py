@@ -31,14 +31,20 @@ class SceneView:
         self._look()
         self._room()
         self._hand()
-        self._object = self._body("/object", shape, 1.0)
-        self._goal = self._body("/goal", shape, 0.55)
-        self._goal.position = GOAL_PLACE
+        self.draw_object(shape)
         self._stream()
         self._cloud: viser.PointCloudHandle | None = None
         self._frustum: viser.CameraFrustumHandle | None = None
         self._pinhole: Intrinsics | None = None
+        place = paper_extrinsics()
+        self._camera_pose = np.array(place.position), np.array(place.quaternion)
         self._cloud_wanted = True
+
+    def draw_object(self, shape: ObjectShape | None) -> None:
+        """Another object (None: its axes alone), and its ghost as the goal; both hidden until they are shown."""
+        self._object = self._body("/object", shape, 1.0)
+        self._goal = self._body("/goal", shape, 0.55)
+        self._goal.position = GOAL_PLACE
 
     def show_joints(self, q: Array) -> None:
         """The hand at joint angles ``q`` (dof,) rad."""
@@ -83,7 +89,7 @@ class SceneView:
         if intrinsics == self._pinhole:
             return
         self._pinhole = intrinsics
-        place = paper_extrinsics()
+        position, quaternion = self._camera_pose
         self._frustum = self._server.scene.add_camera_frustum(
             f"{BASE}/camera",
             fov=2.0 * math.atan(0.5 * intrinsics.height / intrinsics.fy),
@@ -91,9 +97,15 @@ class SceneView:
             scale=0.06,
             thickness=0.0015,
             color=palette.CAMERA,
-            position=place.position,
-            wxyz=place.quaternion,
+            position=position,
+            wxyz=quaternion,
         )
+
+    def place_camera(self, position: Array, quaternion: Array) -> None:
+        """Where the camera's optical frame stands in hand_base."""
+        self._camera_pose = position, quaternion
+        if self._frustum is not None:
+            self._frustum.position, self._frustum.wxyz = position, quaternion
 
     def show_stream(self, quaternion: Array | None) -> None:
         """The stream's orientation as a triad; None where there is no estimate."""

@@ -19,6 +19,7 @@ class Config:
 
     period: float = setting(0.05, "time between counts", low=0.001, high=10.0, unit="s")
     fail_at: int = setting(-1, "count at which a callback fails; -1 for never", low=-1, high=10**6)
+    hang_at: int = setting(-1, "count at which a callback never returns; -1 for never", low=-1, high=10**6)
     fail_build: bool = setting(False, "fail while building")
     build_time: float = setting(0.0, "time that building takes", low=0.0, high=10.0, unit="s")
 
@@ -41,6 +42,8 @@ class CounterNode:
     def tick(self) -> None:
         if self.count == self.config.fail_at:
             raise ValueError("a bug in a callback")
+        while self.count == self.config.hang_at:
+            time.sleep(0.1)
         self.publisher.publish(Int64(data=self.count))
         self.count += 1
 

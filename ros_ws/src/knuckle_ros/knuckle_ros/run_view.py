@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from knuckle_ros.graph_process import GraphProcess
@@ -13,6 +15,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 LEVELS = ("ok", "warning", "error", "stale")
+ADDRESS = re.compile(r"https?://[\w.:\[\]-]+")
 STYLES = ("green", "yellow", "red", "magenta")
 
 
@@ -86,6 +89,21 @@ def _table(processes: list[GraphProcess]) -> Table:
     return table
 
 
-def view_for(terminal: bool) -> PlainView | LiveView:
-    """The view for a terminal, or for anything else."""
-    return LiveView() if terminal else PlainView()
+class OpeningView:
+    """Another view, and a call of ``open_address`` with the first http address that a process prints."""
+
+    def __init__(self, view: PlainView | LiveView, open_address: Callable[[str], object]) -> None:
+        self._view, self._open = view, open_address
+        self._opened = False
+
+    def line(self, process: str, text: str) -> None:
+        """One line of a process."""
+        self._view.line(process, text)
+        address = ADDRESS.search(text)
+        if address and not self._opened:
+            self._opened = True
+            self._open(address[0])
+
+    def show(self, processes: list[GraphProcess]) -> None:
+        """As the other view."""
+        self._view.show(processes)

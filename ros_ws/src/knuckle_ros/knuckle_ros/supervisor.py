@@ -74,6 +74,10 @@ class Supervisor:
             raise self._failure
         return 1 if any(p.state == "failed" for p in self.processes) else 0
 
+    def stop(self) -> None:
+        """End the run, as a signal would; to be called from the view."""
+        self._asked += 1
+
     # The loop
 
     def _loop(self, until: float | None) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import webbrowser
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -19,14 +20,16 @@ MAX_DOMAIN = 101
 class RunOptions:
     """Options of a run."""
 
-    set: tuple[str, ...] = ()
-    """Parameters laid over those of the graph, as node.key=value."""
+    set: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
+    """A parameter laid over the graph's, as node.key=value; may be given again and again."""
     domain: int = -1
     """ROS domain, 0 to 101; -1 for that of ROS_DOMAIN_ID, or 0."""
     seconds: float = 0.0
     """End by itself after this many seconds; 0 for never."""
     page: bool = True
     """Run the graph's page, if it has one."""
+    open: bool = False
+    """Open the page in the browser once it is there."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +58,7 @@ def demo(argv: list[str]) -> int:
 
 def _run(name: str, options: RunOptions) -> int:
     from knuckle_ros.graph import load_graph
-    from knuckle_ros.run_view import view_for
+    from knuckle_ros.run_view import LiveView, OpeningView, PlainView
     from knuckle_ros.supervisor import Supervisor
 
     if not options.seconds >= 0.0:
@@ -63,10 +66,11 @@ def _run(name: str, options: RunOptions) -> int:
     graph = load_graph(name)
     if not options.page:
         graph = graph.without("page")
-    graph = graph.with_settings(options.set)
-    view = view_for(sys.stderr.isatty())
+    graph, domain = graph.with_settings(options.set), ros_domain(options.domain)
+    view = LiveView() if sys.stderr.isatty() else PlainView()
     try:
-        return Supervisor(graph, domain=ros_domain(options.domain), view=view).run(options.seconds or None)
+        shown = OpeningView(view, webbrowser.open) if options.open else view
+        return Supervisor(graph, domain=domain, view=shown).run(options.seconds or None)
     finally:
         view.close()
 

@@ -1,0 +1,1 @@
+"""Nodes that only load and time the bus, for `knuckle bench bus`."""

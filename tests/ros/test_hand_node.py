@@ -188,6 +188,35 @@ def test_only_true_stops_on_the_topic(graph: str, run_graph: Start, probe: Any, 
     assert wait_for_state(safety, STOPPED) < 1.0
 
 
+def test_a_reset_of_the_world_leaves_the_hand_armed_and_deactivation_does_not(
+    graph: str, run_graph: Start, probe: Any, safety: list[Any]
+) -> None:
+    from geometry_msgs.msg import PoseStamped
+    from knuckle_msgs.srv import Arm
+    from lifecycle_msgs.msg import Transition
+    from lifecycle_msgs.srv import ChangeState
+    from std_srvs.srv import Trigger
+
+    poses = probe.listen(PoseStamped, "object/pose")
+    run_graph(graph)
+    wait_for_state(safety, ARMED)
+    wait_until(lambda: bool(poses), 10.0, "no pose of the object")
+    before = poses[-1].pose.position
+    answer = probe.call(Trigger, "world/reset")
+    assert (answer.success, answer.message) == (True, "hammer on the table anew")
+    seen = len(poses)
+    wait_until(lambda: len(poses) > seen + 3, 10.0, "no poses after the reset")
+    after = poses[-1].pose.position
+    assert (after.x, after.y) != (before.x, before.y)
+    assert safety[-1].state == ARMED
+    stamps = [(p.header.stamp.sec, p.header.stamp.nanosec) for p in poses]
+    assert stamps == sorted(set(stamps))
+    deactivate = Transition(id=Transition.TRANSITION_DEACTIVATE)
+    assert probe.call(ChangeState, "hand/change_state", transition=deactivate).success
+    wait_for_state(safety, HOLD)
+    assert not probe.call(Arm, "hand/arm", commander="policy").success
+
+
 def test_an_unknown_object_ends_the_run_with_one_line(graph: str, run_graph: Start) -> None:
     run = run_graph(graph, "--set", "world.object_name=hamer")
     assert run.wait() == 2

@@ -50,7 +50,9 @@ def test_a_killed_process_is_told_to_the_others_and_comes_back_inactive(graph: s
     run = run_graph(graph)
     run.wait_for("running", times=2)
     dead = segments(run.children()["right"])
+    alive = segments(run.children()["left"])
     assert dead
+    assert alive
     began = time.monotonic()
     run.kill("right")
     run.wait_for("a heard that right died", timeout_s=5.0)
@@ -58,6 +60,7 @@ def test_a_killed_process_is_told_to_the_others_and_comes_back_inactive(graph: s
     run.wait_for("[right] killed by SIGKILL; started again in 0.5 s, inactive")
     run.wait_for("[right] b built, restarted=True")
     assert not [name for name in dead if Path("/dev/shm", name).exists()]
+    assert all(Path("/dev/shm", name).exists() for name in alive)
     run.process.send_signal(signal.SIGINT)
     assert run.wait() == 0
 

@@ -207,18 +207,19 @@ class Supervisor:
     # The end
 
     def _end_all(self) -> None:
-        """SIGINT, then SIGTERM, then SIGKILL, until no process is left; a second Ctrl-C is SIGKILL at once."""
+        """SIGINT, then SIGTERM, then SIGKILL, until no process is left; one more Ctrl-C is SIGKILL at once."""
         self._ending = True
-        began, asked_before = time.monotonic(), self._asked
+        began, asked = time.monotonic(), max(1, self._asked)
         steps = list(ESCALATION)
         while any(p.alive for p in self.processes):
-            if self._asked > max(1, asked_before):
-                steps = steps[-1:]
-            hurried = len(steps) == 1 and self._asked > max(1, asked_before)
-            if steps and (hurried or time.monotonic() >= began + steps[0][0]):
+            if self._asked > asked:
+                asked, steps = self._asked, [(0.0, signal.SIGKILL)]
+            if steps and time.monotonic() >= began + steps[0][0]:
                 number = steps.pop(0)[1]
                 for process in self.processes:
-                    process.send_signal(number)
+                    # While it imports, SIGINT would show as an exception somewhere in there; SIGTERM ends it quietly.
+                    quiet = number == signal.SIGINT and process.state == "starting"
+                    process.send_signal(signal.SIGTERM if quiet else number)
             self._serve(0.05)
         self.view.show(self.processes)
 

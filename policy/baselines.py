@@ -6,6 +6,7 @@ import numpy as np
 
 from knuckle.hardware.spec.hand_spec import Array, HandSpec
 from knuckle.policy.contract import Goal, PolicySpec, SceneState
+from knuckle.policy.goal_check import check_goal
 
 
 class DoNothing:
@@ -20,7 +21,8 @@ class DoNothing:
         return PolicySpec("nothing", self.hand.name, self.hand.joint_names, self.hand.control_rate_hz)
 
     def check(self, goal: Goal) -> None:
-        """Any goal will do."""
+        """InputError where `goal_check` refuses the goal."""
+        check_goal(goal)
 
     def reset(self, goal: Goal) -> None:
         """Nothing to remember."""
@@ -46,7 +48,8 @@ class RandomActions:
         return PolicySpec("random", self.hand.name, self.hand.joint_names, self.hand.control_rate_hz)
 
     def check(self, goal: Goal) -> None:
-        """Any goal will do."""
+        """InputError where `goal_check` refuses the goal."""
+        check_goal(goal)
 
     def reset(self, goal: Goal) -> None:
         """Nothing to remember."""

@@ -6,17 +6,17 @@ import numpy as np
 
 from knuckle.core import rotations
 from knuckle.core.config import validate
-from knuckle.core.errors import InputError, unknown_name
+from knuckle.core.errors import InputError
 from knuckle.hardware.spec.action_map import ActionMap
 from knuckle.hardware.spec.hand_spec import Array, HandSpec
 from knuckle.policy.contract import Goal, PolicySpec, SceneState
+from knuckle.policy.goal_check import check_goal
 from knuckle.policy.mpc_config import MpcConfig
 from knuckle.policy.mpc_cost import plan_costs
 from knuckle.policy.mpc_proposals import elite_mean, knot_weights, proposals, shifted
 from knuckle.policy.planner_model import PlannerModel
 from knuckle.policy.stillness import goal_angle, stillness
 from knuckle.policy.turning_phase import Phase, TurningPhase
-from knuckle.sim.objects import OBJECTS
 from knuckle.sim.scene import planner_scene
 
 
@@ -48,10 +48,8 @@ class SamplingMpc:
         return self._phase.phase
 
     def check(self, goal: Goal) -> None:
-        """InputError where the goal's object is unknown or its quaternion is not a unit one."""
-        rotations.require_unit(goal.quaternion, where="goal orientation")
-        if goal.object_name not in OBJECTS:
-            raise unknown_name("object", goal.object_name, OBJECTS, where="goal object")
+        """InputError where `goal_check` refuses the goal."""
+        check_goal(goal)
 
     def reset(self, goal: Goal) -> None:
         """Begin ``goal``."""

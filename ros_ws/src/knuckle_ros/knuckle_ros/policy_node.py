@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import math
 import queue
 import threading
 import time
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -25,7 +24,6 @@ from trajectory_msgs.msg import JointTrajectory
 
 from knuckle.core.config import setting
 from knuckle.core.errors import InputError, KnuckleError, RunError
-from knuckle.core.rotations import require_unit
 from knuckle.hardware.spec.contracts import HandCommand
 from knuckle.hardware.spec.hands import hand_spec
 from knuckle.policy.contract import Goal, SceneState
@@ -61,7 +59,6 @@ class Request:
     done: Future
     started_wall: float = 0.0
     result: Reorient.Result | None = None
-    cancel: threading.Event = field(default_factory=threading.Event)
 
 
 class PolicyNode:
@@ -79,6 +76,7 @@ class PolicyNode:
         self.accepted: Goal | None = None
         self.starting = self.engage_wanted = self.config.engage and not context.restarted
         self.engage_after, self.arming, self.stopped = 0.0, False, False
+        self.joints_ns, self.asked_ns, self.seen_armed = 0, 0, False
         self.states: queue.Queue[SceneState | None] = queue.Queue(maxsize=4)
         self.finished: deque[Request] = deque()
         self.failure: BaseException | None = None
@@ -125,7 +123,8 @@ class PolicyNode:
             raise InputError(f"joints missing: {', '.join(missing)}", where="joint_states", right="every joint by name")
         order = [index[name] for name in self.hand.joint_names]
         q, dq = np.array(message.position)[order], np.array(message.velocity)[order]
-        self._hand_over(self.tracker.push_joints(stamp_ns(message.header.stamp), q, dq))
+        self.joints_ns = stamp_ns(message.header.stamp)
+        self._hand_over(self.tracker.push_joints(self.joints_ns, q, dq))
 
     def _on_pose(self, message: PoseStamped) -> None:
         p = message.pose.position
@@ -142,6 +141,11 @@ class PolicyNode:
     def _on_safety(self, message: SafetyState) -> None:
         """The hand left ARMED: our lease is void, and the goal in hand, if any, ends as held."""
         self.stopped = message.state == SafetyState.STOPPED
+        if message.state == SafetyState.ARMED:
+            self.seen_armed = message.holder == self.node.get_name()
+            return
+        if not self.seen_armed and stamp_ns(message.header.stamp) <= self.asked_ns:
+            return  # A word from before the arming, late on its way.
         if message.state != SafetyState.ARMED and self.lease:
             self.lease = ""
             self._say(f"idle: hand not armed ({message.reason})")
@@ -164,17 +168,12 @@ class PolicyNode:
             raise InputError("goal clouds are not understood by this controller", where="reorient", right="object_name")
         if goal.header.frame_id not in ("", "world"):
             raise InputError(f"frame '{goal.header.frame_id}'", where="reorient.header.frame_id", right="world")
-        quaternion = require_unit(from_ros_quaternion(goal.orientation), where="reorient.orientation")
-        for key, value in (("tolerance", goal.tolerance), ("time_limit", goal.time_limit)):
-            if not (math.isfinite(value) and value > 0.0):
-                raise InputError(f"{value} is not positive", where=f"reorient.{key}", right="above 0")
+        quaternion = from_ros_quaternion(goal.orientation)
         wanted = Goal(goal.object_name, quaternion, goal.tolerance, goal.time_limit)
         self.runner.policy.check(wanted)
         return wanted
 
     def _on_cancel(self, handle: Any) -> CancelResponse:
-        if self.request is not None:
-            self.request.cancel.set()
         return CancelResponse.ACCEPT
 
     async def _execute(self, handle: Any) -> Reorient.Result:
@@ -207,9 +206,9 @@ class PolicyNode:
             self.request = None
             self._show_goal(None)
             request.done.set_result(request.result)
-        ready = self.engage_wanted and self.arm.service_is_ready() and not self.arming
+        ready = self.engage_wanted and self.joints_ns > 0 and self.arm.service_is_ready() and not self.arming
         if ready and time.monotonic() >= self.engage_after:
-            self.arming = True
+            self.arming, self.seen_armed, self.asked_ns = True, False, self.joints_ns
             self.arm.call_async(Arm.Request(commander=self.node.get_name())).add_done_callback(self._on_armed)
 
     def _on_armed(self, future: Future) -> None:
@@ -239,7 +238,7 @@ class PolicyNode:
         if request is not None and self.runner.goal is None and request.result is None:
             self.runner.start(request.goal, state)
             request.started_wall = time.monotonic()
-        if request is not None and request.cancel.is_set() and self.runner.goal is not None:
+        if request is not None and request.handle.is_cancel_requested and self.runner.goal is not None:
             self.runner.cancel()
             self._finish(request, None, "cancelled", float("nan"), 0.0)
         if not self.lease:

@@ -16,6 +16,7 @@ from knuckle.core.config import setting
 from knuckle.sensors.estimator import Estimate
 from knuckle.sensors.imu_stream import ImuStream, ImuStreamConfig
 from knuckle_ros.bus_qos import STREAM
+from knuckle_ros.configuration_topic import publish_configuration
 from knuckle_ros.diagnostics import Diagnostics, Level
 from knuckle_ros.host_context import HostContext
 from knuckle_ros.imu_messages import LOSSLESS, estimate_message, field_of, reading_of, state_message
@@ -40,6 +41,7 @@ class EstimatorNode:
     def __init__(self, name: str, config: Config, context: HostContext | None = None) -> None:
         self.node = rclpy.create_node(name)
         self.config = config = declare(self.node, config)
+        self._configuration = publish_configuration(self.node, "estimator", config)
         self.stream = ImuStream(config)
         self._estimates = self.node.create_publisher(Imu, f"{config.stream}/estimate", STREAM)
         self._states = self.node.create_publisher(UInt8MultiArray, f"{config.stream}/estimator_state", 10)

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import importlib
 import struct
 import time
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
@@ -16,6 +14,7 @@ from rclpy.subscription import Subscription
 
 from knuckle.core.config import setting, validate
 from knuckle.core.errors import BusError, InputError
+from knuckle_ros.message_class import message_class
 from knuckle_ros.recording.mcap_output import McapOutput
 from knuckle_ros.recording.message_text import message_text
 from knuckle_ros.recording.partial_file import partial_path
@@ -115,7 +114,7 @@ class RecorderNode:
         if heard is not None and _same(heard.qos_profile, qos):
             return
         try:
-            kind, definition = _message_class(type_name), message_text(type_name)
+            kind, definition = message_class(type_name), message_text(type_name)
         except BusError as error:
             self.unknown[topic] = str(error)
             self.node.get_logger().warning(f"{topic} is not recorded: {error}")
@@ -165,14 +164,6 @@ def _open(path: Path) -> McapOutput:
         return McapOutput(part)
     except OSError as error:
         raise InputError(f"cannot be written ({error.strerror})", where=str(part), right="a folder you own") from error
-
-
-def _message_class(type_name: str) -> Any:
-    package, kind, name = type_name.split("/")
-    try:
-        return getattr(importlib.import_module(f"{package}.{kind}"), name)
-    except (ImportError, AttributeError) as error:
-        raise BusError(f"{type_name} is not installed", right="its package (ours: `knuckle setup`)") from error
 
 
 def _same(one: QoSProfile, other: QoSProfile) -> bool:

@@ -1,0 +1,59 @@
+"""Publishes a recording onto the bus, message for message, at the pace it was recorded."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Collection
+from typing import Any
+
+from rclpy.node import Node
+from rclpy.qos import DurabilityPolicy, QoSProfile
+
+from knuckle_ros.message_class import message_class
+from knuckle_ros.recording.recording_file import RecordingFile
+
+QUEUE = 100
+
+
+class BusPlayer:
+    """One publisher a topic; a thread waits for each message's time. ``done`` is set after the last."""
+
+    def __init__(self, node: Node, recording: RecordingFile, topics: Collection[str], rate: float) -> None:
+        self.done = threading.Event()
+        self.published = 0
+        self.failure: Exception | None = None
+        self._recording, self._rate = recording, rate
+        self._stop = threading.Event()
+        self._publishers: dict[str, Any] = {}
+        for topic in topics:
+            kind = message_class(recording.types[topic])
+            durability = DurabilityPolicy.TRANSIENT_LOCAL if recording.latched(topic) else DurabilityPolicy.VOLATILE
+            self._publishers[topic] = node.create_publisher(kind, topic, QoSProfile(depth=QUEUE, durability=durability))
+        self._thread = threading.Thread(target=self._play, name="replay")
+
+    def start(self) -> None:
+        """Begin now."""
+        self._thread.start()
+
+    def close(self) -> None:
+        """Stop, and wait for the thread."""
+        self._stop.set()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def _play(self) -> None:
+        try:
+            began, first = time.monotonic(), None
+            for topic, arrived_ns, data in self._recording.serialized(self._publishers):
+                first = arrived_ns if first is None else first
+                due = began + (arrived_ns - first) * 1e-9 / self._rate
+                if self._stop.wait(max(0.0, due - time.monotonic())):
+                    return
+                self._publishers[topic].publish(data)
+                self.published += 1
+        except Exception as error:
+            # Raised again by the command, in its own thread.
+            self.failure = error
+        finally:
+            self.done.set()

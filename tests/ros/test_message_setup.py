@@ -22,7 +22,7 @@ from knuckle.core.errors import BusError, RunError
 from knuckle_ros import messages_built
 from knuckle_ros.message_build import definitions, install, toolchain
 from knuckle_ros.message_build.compile import complaint
-from knuckle_ros.message_build.prefix import correct
+from knuckle_ros.message_build.prefix import correct, make_prefix
 from knuckle_ros.message_build.wheel import pack_wheel
 
 SOURCES = {"a_msgs": {"msg/A.msg": b"float64 x\n", "package.xml": b"<package/>"}}
@@ -95,6 +95,19 @@ def test_the_build_machine_s_paths_are_replaced_and_nothing_else() -> None:
     text = f'A "{python}/include/python3.11;{python}/lib/python3.11/site-packages/numpy/_core/include"'
     assert correct(text, "/py", r"/n\1p") == r'A "/py;/n\1p"'
     assert correct("set(x ${_IMPORT_PREFIX}/include)", "/py", "/np") == "set(x ${_IMPORT_PREFIX}/include)"
+
+
+def test_the_generators_of_cpp_messages_are_taken_out_of_the_copy_alone(tmp_path: Path) -> None:
+    line = 'ament_register_extension(\n  "rosidl_generate_idl_interfaces" "x")\n'
+    for name in ("bin", "lib", "include"):
+        (tmp_path / "env" / name).mkdir(parents=True)
+    for package in ("rosidl_generator_cpp", "rosidl_generator_c"):
+        (tmp_path / "env" / "share" / package / "cmake").mkdir(parents=True)
+        (tmp_path / "env" / "share" / package / "cmake" / "register.cmake").write_text(line)
+    make_prefix(tmp_path / "env", tmp_path / "copy", "/py", "/np")
+    read = {path.parts[-3]: path.read_text() for path in (tmp_path / "copy" / "share").rglob("*.cmake")}
+    assert read["rosidl_generator_c"] == line and "rosidl_generate" not in read["rosidl_generator_cpp"]
+    assert all(path.read_text() == line for path in (tmp_path / "env").rglob("*.cmake"))
 
 
 def test_a_wheel_is_what_pip_wants_and_the_same_bytes_each_time(tmp_path: Path) -> None:

@@ -35,7 +35,7 @@ ABI = (
 """ROS wheels whose versions the compiled messages depend on."""
 
 _SOURCES = ("package.xml", "CMakeLists.txt", "msg/*.msg", "srv/*.srv", "action/*.action")
-_RECIPE = 1  # raised when the way of building or packing changes what is built
+_RECIPE = 2  # raised when the way of building or packing changes what is built
 _ROS_EXTRA = "pip install 'knuckle[ros]'"
 
 

@@ -2,6 +2,9 @@
 
 The wheels' exported targets name the include folders of the Python they were compiled with (/opt/python/...). The
 environment itself is left as pip installed it: only the copy is corrected, and libraries and headers are linked.
+
+In the copy the generators of C++ messages are also taken out: rclpy uses the C ones alone, and the C++ ones are a third
+of the build.
 """
 
 from __future__ import annotations
@@ -12,6 +15,15 @@ from pathlib import Path
 
 _PYTHON_INCLUDE = re.compile(r"/opt/python/cp3\d+-cp3\d+/include/python3\.\d+")
 _NUMPY_INCLUDE = re.compile(r"/opt/python/cp3\d+-cp3\d+/lib/python3\.\d+/site-packages/numpy/_?core/include")
+
+CPP_GENERATORS = (
+    "rosidl_generator_cpp",
+    "rosidl_typesupport_cpp",
+    "rosidl_typesupport_fastrtps_cpp",
+    "rosidl_typesupport_introspection_cpp",
+)
+_EXTENSION_POINT = '"rosidl_generate_idl_interfaces"'
+_NEVER_CALLED = '"knuckle_does_not_generate"'
 
 
 def correct(text: str, python_include: str, numpy_include: str) -> str:
@@ -29,5 +41,7 @@ def make_prefix(environment: Path, target: Path, python_include: str, numpy_incl
     for path in (target / "share").rglob("*.cmake"):
         text = path.read_text(encoding="utf-8")
         corrected = correct(text, python_include, numpy_include)
+        if path.relative_to(target / "share").parts[0] in CPP_GENERATORS:
+            corrected = corrected.replace(_EXTENSION_POINT, _NEVER_CALLED)
         if corrected != text:
             path.write_text(corrected, encoding="utf-8")

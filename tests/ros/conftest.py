@@ -23,9 +23,9 @@ HERE = Path(__file__).parent
 class GraphRun:
     """``knuckle run`` in a process of its own, on a domain of its own."""
 
-    def __init__(self, graph: str, arguments: Sequence[str], domain: int) -> None:
+    def __init__(self, graph: str, arguments: Sequence[str], domain: int, path: str = "") -> None:
         self.lines: list[str] = []
-        path = os.pathsep.join(filter(None, [str(HERE), os.environ.get("PYTHONPATH", "")]))
+        path = os.pathsep.join(filter(None, [path, str(HERE), os.environ.get("PYTHONPATH", "")]))
         environment = {**os.environ, "PYTHONPATH": path, "ROS_DOMAIN_ID": str(domain)}
         self.process = subprocess.Popen(
             [sys.executable, "-m", "knuckle.cli", "run", graph, *arguments],
@@ -174,8 +174,8 @@ def run_graph(free_domain: int) -> Iterator[Callable[..., GraphRun]]:
     """Start a graph; whatever the test leaves is ended, and nothing of it may be left."""
     runs: list[GraphRun] = []
 
-    def start(graph: str, *arguments: str) -> GraphRun:
-        runs.append(GraphRun(graph, arguments, free_domain))
+    def start(graph: str, *arguments: str, path: str = "") -> GraphRun:
+        runs.append(GraphRun(graph, arguments, free_domain, path))
         return runs[-1]
 
     yield start

@@ -30,7 +30,8 @@ from knuckle_ros.host_context import HostContext
 from knuckle_ros.message_build.definitions import PACKAGES
 from knuckle_ros.messages_built import require_messages
 
-END_WITHIN_S = 4
+END_WITHIN_S = 3
+NODE_MODULE = "a module with Config and build"
 _PR_SET_PDEATHSIG = 1
 
 
@@ -141,12 +142,15 @@ def _module(spec: NodeSpec) -> ModuleType:
     except ModuleNotFoundError as error:
         if error.name in PACKAGES:
             require_messages()
-        if error.name != spec.module:
-            raise
-        raise InputError(f"no module '{spec.module}'", where=where, right="a module with Config and build") from None
+        if error.name is not None and (spec.module == error.name or spec.module.startswith(f"{error.name}.")):
+            raise InputError(
+                f"no module '{spec.module}'", where=where, right="a module with Config and build"
+            ) from None
+        right = "`knuckle doctor` says what to install"
+        raise RunError(f"{error.name} is not installed", where=where, right=right) from None
     for needed in ("Config", "build"):
         if not hasattr(module, needed):
-            raise InputError(f"'{spec.module}' has no {needed}", where=where, right="a module with Config and build")
+            raise InputError(f"'{spec.module}' has no {needed}", where=where, right=NODE_MODULE)
     return module
 
 

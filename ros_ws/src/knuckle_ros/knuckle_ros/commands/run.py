@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import sys
 import webbrowser
@@ -10,7 +11,7 @@ from typing import Annotated
 
 import tyro
 
-from knuckle.core.errors import InputError
+from knuckle.core.errors import BusError, InputError
 
 MAX_DOMAIN = 101
 """ROS domains above this one share port numbers with those the system gives to clients."""
@@ -61,6 +62,8 @@ def _run(name: str, options: RunOptions) -> int:
     from knuckle_ros.run_view import LiveView, OpeningView, PlainView
     from knuckle_ros.supervisor import Supervisor
 
+    if importlib.util.find_spec("rclpy") is None:
+        raise BusError("rclpy is not installed", right="pip install 'knuckle[ros]'")
     if not options.seconds >= 0.0:
         raise InputError(f"{options.seconds:g} is not a time", where="--seconds", right="0 or more")
     graph = load_graph(name)

@@ -1,7 +1,7 @@
 """The D'Claw: three fingers of three joints each, hanging palm down.
 
 Lengths, masses and collision boxes follow the D'Claw URDF that ManiSkill ships and ROBEL's model (both Apache-2.0,
-Copyright 2019 The ROBEL Authors), made exactly symmetric about the palm's axis and reduced to primitives. Gains, velocity
+Copyright 2019 The ROBEL Authors), made symmetric about the palm's axis and reduced to primitives. Gains, velocity
 and effort limits, home posture, mount and control rate are those of Visual Dexterity (Chen et al. 2023; its released
 configuration). The sign of the flexion joints is ours: positive opens the finger, so that the home posture
 (0, 0.8, -1.1) stands knees out and tips in. Limits: ROBEL's for abduction, the common +-1.57 for flexion.

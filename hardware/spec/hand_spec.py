@@ -71,7 +71,7 @@ class Link:
 
 @dataclass(frozen=True)
 class Tip:
-    """The contact point of a finger: a point at ``position`` (m) in the frame of ``link``, with the pad's ``radius``."""
+    """The contact point of a finger: ``position`` (m) in the frame of ``link``, and the pad's ``radius`` (m)."""
 
     name: str
     link: str

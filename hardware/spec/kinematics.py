@@ -11,7 +11,7 @@ from knuckle.hardware.spec.hand_spec import Array, HandSpec
 
 
 def link_poses(spec: HandSpec, q: ArrayLike) -> tuple[Array, Array]:
-    """Positions (..., links, 3) in m and quaternions (..., links, 4) of every link for joint angles ``q`` (..., dof)."""
+    """Positions (..., links, 3) in m and quaternions (..., links, 4) of every link for angles ``q`` (..., dof)."""
     angles = np.asarray(q, dtype=np.float64)
     if angles.shape[-1:] != (spec.dof,):
         raise InputError(f"{angles.shape} joint angles", where=f"hand {spec.name}", right=f"(..., {spec.dof})")

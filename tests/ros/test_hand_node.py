@@ -174,10 +174,15 @@ def test_a_latched_stop_survives_the_death_of_the_driver(
 
 
 def test_only_true_stops_on_the_topic(graph: str, run_graph: Start, probe: Any, safety: list[Any]) -> None:
-    from std_msgs.msg import Bool
+    from std_msgs.msg import Bool, String
+
+    from knuckle_ros.bus_qos import LATCHED
 
     run_graph(graph)
     wait_for_state(safety, ARMED)
+    description = probe.listen(String, "robot_description", LATCHED)
+    wait_until(lambda: bool(description), 10.0, "no robot description")
+    assert description[-1].data.startswith('<robot name="dclaw3">')
     stop = probe.node.create_publisher(Bool, "emergency_stop", 10)
     while stop.get_subscription_count() == 0:
         time.sleep(0.01)

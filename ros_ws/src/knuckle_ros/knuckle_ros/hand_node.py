@@ -22,7 +22,7 @@ from knuckle_msgs.srv import Arm
 from rclpy.event_handler import SubscriptionEventCallbacks
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from sensor_msgs.msg import JointState
-from std_msgs.msg import Bool
+from std_msgs.msg import Bool, String
 from std_srvs.srv import Trigger
 from trajectory_msgs.msg import JointTrajectory
 
@@ -32,6 +32,7 @@ from knuckle.hardware.safety.guarded_hand import GuardedHand, SafetyStatus
 from knuckle.hardware.safety.latch import StopLatch
 from knuckle.hardware.safety.states import State
 from knuckle.hardware.spec.contracts import HandState
+from knuckle.hardware.spec.urdf import urdf
 from knuckle.sim.world import STEPS_PER_S
 from knuckle_ros import bus_qos
 from knuckle_ros.diagnostics import Diagnostics, Level
@@ -72,6 +73,8 @@ class HandNode(LifecycleNode):
         self._sent = self.create_publisher(JointTrajectory, "joint_commands/sent", bus_qos.JOINT_STATES)
         self._status = self.create_publisher(HandStatus, "hand/status", bus_qos.JOINT_STATES)
         self._safety = self.create_publisher(SafetyState, "safety/state", bus_qos.LATCHED)
+        self._description = self.create_publisher(String, "robot_description", bus_qos.LATCHED)
+        self._description.publish(String(data=urdf(spec)))
         self.diagnostics = Diagnostics(self, context, hardware=f"{spec.name}, simulated")
         self._listen()
         context.on_peer_death(self._on_peer_death)

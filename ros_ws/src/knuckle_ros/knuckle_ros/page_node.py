@@ -32,6 +32,7 @@ from knuckle.hardware.spec.mounts import OPTICAL_FRAME
 from knuckle.perception.cloud import Cloud
 from knuckle.sim.objects import OBJECTS, object_shape
 from knuckle_ros.bus_qos import LATCHED
+from knuckle_ros.diagnostics import Diagnostics, Level
 from knuckle_ros.host_context import HostContext
 from knuckle_ros.page import panel as panel_module
 from knuckle_ros.page.heard import AngleHistory, Health, Pace, Safety
@@ -79,7 +80,7 @@ class PageNode:
         self._server = open_server(self.config.port, where=f"{name}.port")
         self._scene = SceneView(self._server, self.spec, object_shape(self._object_name))
         self._panel = Panel(self._server, self._pressed, self._want_cloud)
-        self._context = context
+        self._diagnostics = Diagnostics(self.node, context)
         self._news: dict[str, Any] = {}
         self._nodes: dict[str, Health] = {}
         self._safety: Safety | None = None
@@ -176,8 +177,11 @@ class PageNode:
 
     def _draw(self) -> None:
         self._press()
-        if not self._server.get_clients():
+        viewers = len(self._server.get_clients())
+        self._diagnostics.level(Level.OK, f"{viewers or 'nobody'} looking at port {self.config.port}")
+        if not viewers:
             return
+        self._diagnostics.produced()
         news, self._news = self._news, {}
         for key, show in (
             ("joints", self._show_joints),

@@ -71,7 +71,7 @@ class AngleHistory:
         if self._times and time_s < self._times[-1]:
             self._times.clear()
             self._degrees.clear()
-        if not self._times or time_s - self._times[-1] >= self.spacing_s:
+        if not self._times or time_s - self._times[-1] > 0.999 * self.spacing_s:
             self._times.append(time_s)
             self._degrees.append(float("nan") if angle is None else angle)
             while time_s - self._times[0] > self.span_s:

@@ -6,7 +6,6 @@ from pathlib import Path
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from knuckle.core.errors import InputError
 from knuckle.hardware.spec.hand_spec import HandSpec
 from knuckle.policy.baselines import DoNothing
 from knuckle.policy.controllers import make_controller
@@ -24,8 +23,6 @@ def evaluate(
     """
     starts = draw_starts(seed, episodes)
     make_controller(controller, hand, threads=threads).close()
-    if video is not None and not video.parent.is_dir():
-        raise InputError(f"no folder {video.parent}", where="--video", right="a file in a folder that exists")
     scores, beside = [], []
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, transient=True) as progress:

@@ -112,10 +112,11 @@ def test_the_command_writes_the_protocols_figures(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("argv", "line"),
     [
-        (["--world", "air"], "--world: unknown world 'air'"),
+        (["--world", "air"], "eval reorient.world: 'air' is not a choice; one of: table"),
         (["--hand", "dclaw9"], "--hand: unknown hand 'dclaw9'"),
-        (["--controller", "mpd"], "unknown controller 'mpd'; did you mean 'mpc'"),
-        (["--episodes", "0"], "--episodes: 0 episodes; 1 to 100000"),
+        (["--controller", "mpd"], "one of: mpc, nothing, random"),
+        (["--episodes", "0"], "eval reorient.episodes: 0 is out of range; 1 to 100000"),
+        (["--epsodes", "3"], "--epsodes"),
         (["--video", "no/such/folder/a.mp4", "--episodes", "1"], "--video: no folder no/such/folder"),
     ],
 )

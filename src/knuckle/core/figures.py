@@ -29,8 +29,10 @@ class Figures:
     machine: dict[str, Any] = field(default_factory=lambda: machine())
 
     def write(self, path: Path) -> None:
-        """Write the JSON file whole or not at all."""
-        write_text(path, json.dumps(asdict(self), indent=2, sort_keys=False, allow_nan=True) + "\n")
+        """Write the JSON file whole or not at all; a figure that does not exist (NaN) is null, as JSON has no NaN."""
+        data = asdict(self)
+        data["figures"] = {k: v if math.isfinite(v) else None for k, v in self.figures.items()}
+        write_text(path, json.dumps(data, indent=2, allow_nan=False) + "\n")
 
 
 def machine() -> dict[str, Any]:

@@ -149,6 +149,18 @@ def test_a_second_copy_on_the_same_domain_is_refused(graph: str, run_graph: Star
     assert first.process.poll() is None
 
 
+def test_a_new_run_begins_when_the_children_of_a_killed_one_have_ended(graph: str, run_graph: Start) -> None:
+    first = run_graph(graph, "--set", "a.hang_at=2")
+    first.wait_for("running", times=2)
+    time.sleep(0.3)
+    mark = run_id(first.children()["left"])
+    first.process.kill()
+    second = run_graph(graph)
+    second.wait_for("starting")
+    assert members(mark) == []
+    second.wait_for("running", times=2)
+
+
 def test_a_run_ends_by_itself_after_its_seconds(graph: str, run_graph: Start) -> None:
     run = run_graph(graph, "--seconds", "2")
     assert run.wait() == 0

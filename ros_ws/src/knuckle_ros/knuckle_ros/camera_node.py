@@ -19,6 +19,7 @@ from knuckle_ros.diagnostics import Diagnostics, Level
 from knuckle_ros.host_context import HostContext
 from knuckle_ros.paced_world import shared_world
 from knuckle_ros.parameters import declare
+from knuckle_ros.steady_timer import steady_timer
 from knuckle_ros.wire import camera_info_msg, depth_msg, transform_msg
 
 
@@ -58,7 +59,7 @@ class CameraNode:
         self._thread = threading.Thread(target=self._run, name="camera")
         self._thread.start()
         self.world.add_cycle(self._cycle)
-        self.node.create_timer(0.1, self._watch)
+        steady_timer(self.node, 0.1, self._watch)
 
     def close(self) -> None:
         """End the thread and free the renderer."""

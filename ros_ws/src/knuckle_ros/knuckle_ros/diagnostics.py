@@ -8,13 +8,12 @@ import time
 from enum import IntEnum
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
-from rclpy.clock import Clock
-from rclpy.clock_type import ClockType
 from rclpy.node import Node
 
 from knuckle_ros.bus_qos import DIAGNOSTICS
 from knuckle_ros.health_meter import HealthMeter
 from knuckle_ros.host_context import HostContext
+from knuckle_ros.steady_timer import steady_timer
 from knuckle_ros.wire import header_msg
 
 
@@ -37,8 +36,7 @@ class Diagnostics:
         self._level, self._line = Level.OK, "starting"
         self._values: dict[str, str] = {}
         self._publisher = node.create_publisher(DiagnosticArray, "diagnostics", DIAGNOSTICS)
-        # Steady: neither a jump of the system's clock nor simulated time may silence it.
-        self._timer = node.create_timer(1.0, self.publish, clock=Clock(clock_type=ClockType.STEADY_TIME))
+        self._timer = steady_timer(node, 1.0, self.publish)
 
     def produced(self, latency_s: float = math.nan) -> None:
         """Count an output, made ``latency_s`` after what it answers."""

@@ -14,8 +14,10 @@ from std_srvs.srv import Trigger
 
 from knuckle.core import rotations
 from knuckle.core.config import setting
+from knuckle_ros.diagnostics import Diagnostics, Level
 from knuckle_ros.host_context import HostContext
 from knuckle_ros.parameters import declare
+from knuckle_ros.steady_timer import steady_timer
 from knuckle_ros.wire import from_ros_quaternion, to_ros_quaternion
 
 
@@ -43,11 +45,13 @@ class GoalNode:
         self.handle: Any = None
         self.waiting = False
         self.reset_wanted = False
+        self.diagnostics = Diagnostics(self.node, context)
+        self.diagnostics.level(Level.OK, "waiting for the policy")
         self.client = ActionClient(self.node, Reorient, "reorient")
         self.reset = self.node.create_client(Trigger, "world/reset")
         self.node.create_subscription(PoseStamped, "object/pose", self._on_pose, 1)
         self.node.create_service(Trigger, "goals/next", self._on_next)
-        self.timer = self.node.create_timer(self.config.pause, self._tick)
+        self.timer = steady_timer(self.node, self.config.pause, self._tick)
 
     def close(self) -> None:
         """End the client."""
@@ -97,10 +101,13 @@ class GoalNode:
         result = future.result().result
         self.handle, self.waiting = None, False
         self.reset_wanted = result.outcome == "dropped"
-        self.node.get_logger().info(
+        line = (
             f"{result.outcome}: {result.angle:.2f} rad left after {result.duration:.1f} s, "
             f"real-time factor {result.real_time_factor:.2f}"
         )
+        self.node.get_logger().info(line)
+        self.diagnostics.produced()
+        self.diagnostics.level(Level.OK, line)
 
 
 def build(name: str, config: Config, context: HostContext) -> GoalNode:

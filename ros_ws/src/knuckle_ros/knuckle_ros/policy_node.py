@@ -31,8 +31,10 @@ from knuckle.policy.controllers import make_controller
 from knuckle.policy.reorient_runner import ReorientRunner, Verdict
 from knuckle.policy.scene_tracker import SceneTracker
 from knuckle_ros import bus_qos
+from knuckle_ros.diagnostics import Diagnostics, Level
 from knuckle_ros.host_context import HostContext
 from knuckle_ros.parameters import declare
+from knuckle_ros.steady_timer import steady_timer
 from knuckle_ros.wire import command_msg, from_ros_quaternion, stamp_ns, to_ros_quaternion
 
 ENGAGE_AGAIN_S = 0.5
@@ -81,6 +83,7 @@ class PolicyNode:
         self.finished: deque[Request] = deque()
         self.failure: BaseException | None = None
         self.pace: deque[tuple[float, int]] = deque(maxlen=13)
+        self.diagnostics = Diagnostics(self.node, context, hardware=f"{self.config.model}, {self.hand.name}")
         self._connect()
         self.worker = threading.Thread(target=self._work, name="policy-worker", daemon=True)
         self.worker.start()
@@ -95,7 +98,7 @@ class PolicyNode:
         node.create_subscription(SafetyState, "safety/state", self._on_safety, bus_qos.LATCHED)
         self.arm = node.create_client(Arm, "hand/arm")
         node.create_service(Trigger, "policy/engage", self._on_engage)
-        node.create_timer(0.02, self._poll)
+        steady_timer(node, 0.02, self._poll)
         self.server = ActionServer(
             node,
             Reorient,
@@ -233,7 +236,8 @@ class PolicyNode:
             self.failure = error
 
     def _step(self, state: SceneState) -> None:
-        self.pace.append((time.monotonic(), state.stamp_ns))
+        began = time.monotonic()
+        self.pace.append((began, state.stamp_ns))
         request = self.request
         if request is not None and self.runner.goal is None and request.result is None:
             self.runner.start(request.goal, state)
@@ -246,6 +250,7 @@ class PolicyNode:
             return
         step = self.runner.step(state)
         self._publish(state, step.target)
+        self.diagnostics.produced(time.monotonic() - began)
         if request is None or request.result is not None:
             return
         elapsed = (state.stamp_ns - self.runner.start_ns) * 1e-9
@@ -284,6 +289,7 @@ class PolicyNode:
 
     def _say(self, text: str) -> None:
         self.status_pub.publish(String(data=text))
+        self.diagnostics.level(Level.OK, text)
 
     def _show_goal(self, goal: Goal | None) -> None:
         message = PoseStamped()

@@ -16,7 +16,16 @@ POLL_S = 0.02
 
 def members(run: str) -> list[int]:
     """Process ids, this one excepted, whose environment says that they belong to ``run``; zombies are not counted."""
-    wanted = f"{MARK}={run}".encode()
+    return _with_words(f"{MARK}={run}".encode())
+
+
+def on_domain(domain: int) -> list[int]:
+    """Process ids, this one excepted, of any run on ROS domain ``domain``."""
+    return _with_words(f"{MARK}=".encode(), f"ROS_DOMAIN_ID={domain}".encode())
+
+
+def _with_words(mark: bytes, *words: bytes) -> list[int]:
+    """Processes with a variable that begins with ``mark`` and with all of ``words`` in their environment."""
     found = []
     for pid in map(int, filter(str.isdigit, os.listdir("/proc"))):
         # A process may end while it is looked at, or be another user's.
@@ -24,7 +33,9 @@ def members(run: str) -> list[int]:
             suppress(FileNotFoundError, ProcessLookupError, PermissionError),
             open(f"/proc/{pid}/environ", "rb") as file,
         ):
-            if pid != os.getpid() and wanted in file.read().split(b"\0"):
+            variables = file.read().split(b"\0")
+            marked = any(variable.startswith(mark) for variable in variables)
+            if pid != os.getpid() and marked and all(word in variables for word in words):
                 found.append(pid)
     return found
 

@@ -83,8 +83,11 @@ def _table(processes: list[GraphProcess]) -> Table:
     for process in processes:
         first = [process.name, str(process.pid), process.state, str(process.restarts)]
         for node in process.nodes:
-            level, text = process.health.get(node.name, (3, "-"))
-            table.add_row(*first, node.name, Text(f"{LEVELS[level]}  {text}", STYLES[level]))
+            health = Text("-")
+            if node.name in process.health:
+                level, text = process.health[node.name]
+                health = Text(f"{LEVELS[level]}  {text}", STYLES[level])
+            table.add_row(*first, node.name, health)
             first = [""] * 4
     return table
 

@@ -17,18 +17,19 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Protocol
 
-from knuckle.core.errors import InputError, KnuckleError, RunError
+from knuckle.core.errors import BusError, InputError, KnuckleError, RunError
 from knuckle_ros.dds_leftovers import remove_leftovers
 from knuckle_ros.domain_lock import domain_lock
 from knuckle_ros.graph import Graph
 from knuckle_ros.graph_process import ENDED_WELL, RESTART_WINDOW_S, RESTARTS, GraphProcess, process_environment
 from knuckle_ros.guardian import Guardian
-from knuckle_ros.run_members import end_members
+from knuckle_ros.run_members import end_members, on_domain
 
 ESCALATION = ((0.0, signal.SIGINT), (3.0, signal.SIGTERM), (5.0, signal.SIGKILL))
 """What a process that shall end is sent, and when, s after the decision."""
 
 POLL_S = 0.5
+ORPHANS_S = 6.0
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -62,6 +63,7 @@ class Supervisor:
         """
         self._began = time.time()
         with domain_lock(self.domain, f"run {self.graph.name}"), self._signals():
+            self._wait_for_orphans()
             guardian = Guardian(self.run_id)
             try:
                 self._loop(None if seconds is None else time.monotonic() + seconds)
@@ -77,6 +79,15 @@ class Supervisor:
     def stop(self) -> None:
         """End the run, as a signal would; to be called from the view."""
         self._asked += 1
+
+    def _wait_for_orphans(self) -> None:
+        """Children of a supervisor that was just killed may still be ending; nobody else runs here: we hold the domain."""
+        deadline = time.monotonic() + ORPHANS_S
+        while orphans := on_domain(self.domain):
+            if time.monotonic() > deadline:
+                where, right = f"ROS domain {self.domain}", "end them, or choose another with --domain N"
+                raise BusError(f"processes of a killed run are left: {orphans}", where=where, right=right)
+            time.sleep(POLL_S / 10)
 
     # The loop
 

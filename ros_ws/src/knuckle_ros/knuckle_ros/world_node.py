@@ -22,6 +22,7 @@ from knuckle_ros.diagnostics import Diagnostics, Level
 from knuckle_ros.host_context import HostContext
 from knuckle_ros.paced_world import KEY, PacedWorld
 from knuckle_ros.parameters import declare
+from knuckle_ros.steady_timer import steady_timer
 from knuckle_ros.wire import pose_msg, stamp_msg, transform_msg
 
 CLOCK_STEPS = 2
@@ -67,7 +68,7 @@ class WorldNode:
         self.world.add_cycle(self._cycle)
         # Time begins when the executor runs, that is when every node of the process has been built.
         self._started = False
-        self.node.create_timer(0.1, self._watch)
+        steady_timer(self.node, 0.1, self._watch)
 
     def close(self) -> None:
         """Stop time."""

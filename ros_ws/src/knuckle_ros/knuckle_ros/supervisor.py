@@ -81,7 +81,7 @@ class Supervisor:
         self._asked += 1
 
     def _wait_for_orphans(self) -> None:
-        """Children of a supervisor that was just killed may still be ending; nobody else runs here: we hold the domain."""
+        """Children of a supervisor just killed may still be ending. Nobody else runs here, as we hold the domain."""
         deadline = time.monotonic() + ORPHANS_S
         while orphans := on_domain(self.domain):
             if time.monotonic() > deadline:

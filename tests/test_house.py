@@ -108,6 +108,23 @@ def test_names_and_lengths_are_held(house: ModuleType) -> None:
     assert "f has 61 lines" in house.check_source("sim/world.py", "def f():\n" + "    x = 1\n" * 60)[0].what
 
 
+@pytest.mark.parametrize(
+    "call", ["time.time()", "time.sleep(1)", "datetime.datetime.now()", "np.random.default_rng()", "np.random.rand(3)"]
+)
+def test_logic_that_reads_a_clock_or_draws_by_itself_is_found(house: ModuleType, call: str) -> None:
+    for path in ("sim/world.py", "hardware/safety/limiter.py", "src/knuckle/core/figures.py"):
+        assert [breach.line for breach in house.check_source(path, f"x = 1\ny = {call}\n")] == [2]
+    for path in ("hardware/dynamixel/port.py", "ros_ws/src/knuckle_ros/knuckle_ros/node.py", "tests/sim/test_a.py"):
+        assert house.check_source(path, f"y = {call}\n") == []
+
+
+@pytest.mark.parametrize(
+    "call", ["time.perf_counter()", "np.random.default_rng(3)", "np.random.Generator", "rng.normal()"]
+)
+def test_a_cost_may_be_measured_and_a_seed_given(house: ModuleType, call: str) -> None:
+    assert house.check_source("sim/world.py", f"y = {call}\n") == []
+
+
 @pytest.mark.parametrize("folder", ["work", "root", "home", "tmp"])
 def test_a_path_of_one_machine_is_found(house: ModuleType, folder: str) -> None:
     assert house.check_text("README.md", f"see\n/{folder}/someone/file")[0].line == 2

@@ -42,6 +42,19 @@ BUS = "knuckle_ros"
 COMMAND = "command"
 ROS_MODULES = frozenset({"rclpy", "ament_index_python"})
 
+CLOCKS = frozenset(
+    {
+        "time.time",
+        "time.time_ns",
+        "time.monotonic",
+        "time.monotonic_ns",
+        "time.sleep",
+        "datetime.now",
+        "datetime.utcnow",
+    }
+)
+"""Calls that make logic give other results another time; perf_counter, which measures a cost, is none of them."""
+
 _SKIPPED = frozenset({".git", ".venv", "__pycache__", "build", "dist", "runs"})
 _COLCON = frozenset({"ros_ws/install", "ros_ws/log"})
 _TEXT = frozenset([".py", ".md", ".toml", ".yaml", ".txt", ".sh", ".xml", ".cfg", ".msg", ".srv", ".action"])
@@ -152,6 +165,30 @@ def check_source(path: str, text: str) -> list[Breach]:
             found.append(Breach(path, item.line, problem))
     if module:
         found += check_functions(path, tree)
+    if room_of(module) in TABLE and not is_driver(module):
+        found += check_logic(path, tree)
+    return found
+
+
+def is_driver(module: str) -> bool:
+    """Whether a module talks to a device, which has a clock of its own: hardware but for spec and safety."""
+    parts = module.split(".")
+    return parts[1:2] == ["hardware"] and parts[2:3] not in (["spec"], ["safety"])
+
+
+def check_logic(path: str, tree: ast.AST) -> list[Breach]:
+    """Logic that reads a clock, sleeps or draws without a seed: time and randomness are arguments."""
+    found = []
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.Call):
+            continue
+        called = ast.unparse(node.func)
+        if any(called == clock or called.endswith(f".{clock}") for clock in CLOCKS):
+            found.append(Breach(path, node.lineno, f"calls {called}; time is an argument"))
+        elif called.endswith("default_rng") and not node.args and not node.keywords:
+            found.append(Breach(path, node.lineno, "draws without a seed; randomness is an argument"))
+        elif re.match(r"(np|numpy)\.random\.[a-z]", called) and not called.endswith("default_rng"):
+            found.append(Breach(path, node.lineno, f"calls {called}; randomness is an argument"))
     return found
 
 

@@ -78,6 +78,15 @@ def test_what_is_missing_is_said_in_words() -> None:
     assert "no node has reported" in panel_text.health_table({}, 0.0)
 
 
+def test_what_streams_is_said() -> None:
+    from knuckle_ros.page.panel_text import stream_source
+
+    assert "palm's simulated IMU" in stream_source({"imu"}, "")
+    assert "trial_12.mat" in stream_source({"player"}, "trial_12.mat")
+    assert "Nothing streams" in stream_source(set(), "")
+    assert "glove" in stream_source({"glove"}, "")
+
+
 def test_a_node_that_falls_silent_is_shown_as_silent() -> None:
     from knuckle_ros.page import palette, panel_text
     from knuckle_ros.page.heard import Health

@@ -87,6 +87,25 @@ def test_it_stops_by_itself_below_the_size_that_was_allowed(tmp_path: Path, free
     assert 500_000 < path.stat().st_size <= 2_000_000
 
 
+def test_a_disk_that_takes_no_more_ends_it_with_what_was_written_readable(
+    tmp_path: Path, free_domain: int, traffic: Any
+) -> None:
+    from knuckle_ros.recording.recording_file import RecordingFile
+
+    path = tmp_path / "a.mcap"
+    words = [sys.executable, "-m", "knuckle.cli", "record", "--out", str(path), "--domain", str(free_domain)]
+    # No file of this process may grow beyond 3000 KiB: to a writer that is what a full disk is.
+    command = ["bash", "-c", 'ulimit -f 3000; exec "$@"', "limited", *words]
+    said = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert said.returncode == 1
+    kept = re.search(r"cannot be written: File too large; (\d+) messages are kept, (\d+) were lost", said.stderr)
+    assert kept is not None, said.stderr
+    assert int(kept[2]) > 0
+    with RecordingFile(path) as recording:
+        assert sum(1 for _ in recording.serialized(recording.types)) == int(kept[1])
+    assert list(tmp_path.iterdir()) == [path]
+
+
 def test_a_silent_bus_leaves_no_file_and_says_so(tmp_path: Path, free_domain: int) -> None:
     process = start(tmp_path / "a.mcap", (free_domain + 61) % 100, "--seconds", "1")
     _, said = process.communicate(timeout=20)

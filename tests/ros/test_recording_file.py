@@ -210,7 +210,16 @@ def test_a_missing_topic_is_named(tmp_path: Path) -> None:
     path = tmp_path / "a.mcap"
     write(path)
     with RecordingFile(path) as recording, pytest.raises(RecordingError, match="no imu, needed for estimates"):
-        recording.require(["text", "imu"], what="estimates")
+        recording.require({"text": "std_msgs/msg/String", "imu": "sensor_msgs/msg/Imu"}, what="estimates")
+
+
+def test_a_topic_of_another_type_is_named(tmp_path: Path) -> None:
+    from knuckle_ros.recording.recording_file import RecordingFile
+
+    path = tmp_path / "a.mcap"
+    write(path)
+    with RecordingFile(path) as recording, pytest.raises(RecordingError, match="text is std_msgs/msg/String; sensor"):
+        recording.require({"text": "sensor_msgs/msg/Imu"}, what="estimates")
 
 
 def test_a_definition_holds_every_nested_type_once() -> None:

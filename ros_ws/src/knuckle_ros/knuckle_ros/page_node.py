@@ -6,10 +6,12 @@ goes to the page.
 
 from __future__ import annotations
 
+import json
 import queue
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import PurePath
 from typing import Any
 
 import numpy as np
@@ -32,12 +34,14 @@ from knuckle.hardware.spec.mounts import OPTICAL_FRAME
 from knuckle.perception.cloud import Cloud
 from knuckle.sim.objects import OBJECTS, object_shape
 from knuckle_ros.bus_qos import LATCHED
+from knuckle_ros.configuration_topic import SUFFIX
 from knuckle_ros.diagnostics import Diagnostics, Level
 from knuckle_ros.host_context import HostContext
 from knuckle_ros.page import panel as panel_module
 from knuckle_ros.page.heard import AngleHistory, Health, Pace, Safety
 from knuckle_ros.page.page_server import close_server, open_server
 from knuckle_ros.page.panel import Panel
+from knuckle_ros.page.panel_text import stream_source
 from knuckle_ros.page.scene_view import SceneView
 from knuckle_ros.parameters import declare
 from knuckle_ros.perception_feed import CAMERA_INFO, FRAME, JOINT_STATES, POINTS
@@ -55,7 +59,8 @@ SERVICES = {
     panel_module.NEXT_GOAL: "goals/next",
     panel_module.RESET: "world/reset",
 }
-PALM_SOURCE = "No recording is at hand: the palm's simulated IMU is streaming."
+PLAYER = "player"
+SOURCE_S = 2.0
 
 
 @dataclass(frozen=True)
@@ -66,7 +71,6 @@ class Config:
     hand: str = setting("dclaw3", "hand to draw")
     object_name: str = setting("hammer", "object to draw until the world names its own", choices=tuple(sorted(OBJECTS)))
     stream: str = setting("palm", "stream whose <stream>/estimate is shown")
-    recording: str = setting("", "recording that is streaming (empty: the palm's simulated IMU)")
 
 
 class PageNode:
@@ -92,7 +96,9 @@ class PageNode:
         self._estimate: Imu | None = None
         self._cloud: PointCloud2 | None = None
         self._pace, self._angles = Pace(), AngleHistory()
-        self._curve_due = self._cloud_due = 0.0
+        self._curve_due = self._cloud_due = self._source_due = 0.0
+        self._publishers: set[str] = set()
+        self._recording = ""
         self._presses: queue.SimpleQueue[str] = queue.SimpleQueue()
         self._subscribe()
         self._stop_topic = self.node.create_publisher(Bool, "emergency_stop", QoSProfile(depth=1))
@@ -116,6 +122,7 @@ class PageNode:
         hear(String, "reorient/status", self._on_task, LATCHED)
         hear(SafetyState, "safety/state", self._on_safety, LATCHED)
         hear(PointCloud2, POINTS, self._on_cloud, NEWEST)
+        hear(String, f"{PLAYER}{SUFFIX}", self._on_player, LATCHED)
         hear(TFMessage, "/tf_static", self._on_frames, STATIC_FRAMES)
         hear(CameraInfo, CAMERA_INFO, self._keep("camera"), NEWEST)
         hear(Imu, f"{self.config.stream}/estimate", self._keep("estimate"), NEWEST)
@@ -129,6 +136,10 @@ class PageNode:
 
     def _on_cloud(self, message: PointCloud2) -> None:
         self._cloud = message
+
+    def _on_player(self, message: String) -> None:
+        config = json.loads(message.data)["config"]
+        self._recording = PurePath(config["file"]).name
 
     def _on_frames(self, message: TFMessage) -> None:
         for frame in message.transforms:
@@ -230,14 +241,21 @@ class PageNode:
         self._scene.show_stream(from_ros_quaternion(message.orientation))
 
     def _show_numbers(self) -> None:
-        source = f"Streaming the recording {self.config.recording}." if self.config.recording else PALM_SOURCE
         if self._estimate is None:
-            self._panel.show_stream(None, False, None, source)
+            self._panel.show_stream(None, False, None, self._source())
             return
         variances = np.array(self._estimate.orientation_covariance)[[0, 4, 8]]
         valid = bool(variances[0] >= 0.0)
         deviation = float(np.degrees(np.sqrt(variances.sum()))) if valid else None
-        self._panel.show_stream(from_ros_quaternion(self._estimate.orientation), valid, deviation, source)
+        self._panel.show_stream(from_ros_quaternion(self._estimate.orientation), valid, deviation, self._source())
+
+    def _source(self) -> str:
+        """What streams, by who publishes ``imu``; looked up now and then."""
+        now = time.monotonic()
+        if now >= self._source_due:
+            self._source_due = now + SOURCE_S
+            self._publishers = {info.node_name for info in self.node.get_publishers_info_by_topic("imu")}
+        return stream_source(self._publishers, self._recording)
 
     def _want_cloud(self, wanted: bool) -> None:
         self._scene.want_cloud(wanted)

@@ -17,6 +17,7 @@ from knuckle.sensors import broad
 from knuckle.sensors.pacing import Pacer
 from knuckle.sensors.recording import ImuRecording
 from knuckle_ros.bus_qos import STREAM
+from knuckle_ros.configuration_topic import publish_configuration
 from knuckle_ros.host_context import HostContext
 from knuckle_ros.imu_messages import imu_message, mag_message
 from knuckle_ros.parameters import declare
@@ -42,6 +43,7 @@ class PlayerNode:
     def __init__(self, name: str, config: Config, recording: ImuRecording) -> None:
         self.node = rclpy.create_node(name)
         self.config = declare(self.node, config)
+        self._configuration = publish_configuration(self.node, "player", self.config)
         self.recording = recording
         self.sent_ns: NDArray[np.int64] = np.zeros(len(recording), dtype=np.int64)
         self.epoch_ns = 0

@@ -21,7 +21,7 @@ class RecordConfig:
     out: str = setting("", "file to write (empty: knuckle-DATE-TIME.mcap)")
     seconds: float = setting(0.0, "stop after so long (0: at Ctrl-C)", low=0.0, high=1e6, unit="s")
     max_mb: float = setting(1000.0, "stop when the file is so large", low=1.0, high=1e6, unit="MB")
-    domain: int = setting(-1, "ROS domain (-1: that of ROS_DOMAIN_ID, else 0)", low=-1, high=232)
+    domain: int = setting(-1, "ROS domain (-1: that of ROS_DOMAIN_ID, else 0)", low=-1, high=101)
     recover: str = setting("", "instead: make a recording that was cut short (FILE.mcap.part) whole")
 
 
@@ -52,6 +52,8 @@ def _report(recorder: RecorderNode) -> int:
     from rich.console import Console
     from rich.table import Table
 
+    from knuckle_ros.recording.partial_file import partial_path
+
     total = recorder.counts.total()
     if total:
         table = Table("topic", "messages", box=None)
@@ -59,8 +61,12 @@ def _report(recorder: RecorderNode) -> int:
             table.add_row(topic, str(count))
         Console(stderr=True).print(table)
     if recorder.failure is not None:
-        kept = f"{total - recorder.lost} messages are readable, {recorder.lost} were lost"
-        raise RunError(f"{recorder.stopped}; {kept}", where=str(recorder.path), right="free space, or another disk")
+        kept = f"{total - recorder.lost} messages are kept, {recorder.lost} were lost"
+        part = partial_path(recorder.path)
+        right = (
+            f"free space, then `knuckle record --recover {part}`" if part.exists() else "free space, or another disk"
+        )
+        raise RunError(f"{recorder.stopped}; {kept}", where=str(recorder.path), right=right)
     if not total:
         raise RunError("nothing was recorded: no message came", where="knuckle record", right="a graph on this domain")
     size = recorder.bytes_written / 1e6

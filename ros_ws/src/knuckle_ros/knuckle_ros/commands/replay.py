@@ -29,7 +29,7 @@ class ReplayConfig:
     bus: bool = setting(False, "instead: publish the recording onto the bus at its pace")
     only: str = setting("", "with --bus: these topics alone, separated by commas")
     rate: float = setting(1.0, "with --bus: so many times as fast", low=0.01, high=100.0)
-    domain: int = setting(-1, "with --bus: ROS domain (-1: that of ROS_DOMAIN_ID, else 0)", low=-1, high=232)
+    domain: int = setting(-1, "with --bus: ROS domain (-1: that of ROS_DOMAIN_ID, else 0)", low=-1, high=101)
 
 
 def replay(argv: list[str]) -> int:
@@ -96,7 +96,7 @@ def _publish(recording: RecordingFile, config: ReplayConfig) -> int:
     from knuckle_ros.recording.bus_player import BusPlayer
 
     wanted = [name.strip().lstrip("/") for name in config.only.split(",") if name.strip()]
-    recording.require(wanted, what="--only")
+    recording.require(dict.fromkeys(wanted, ""), what="--only")
     topics = wanted or [topic for topic in recording.types if topic not in NOT_PUBLISHED]
     with joined_bus(config.domain) as serve:
         node = Node("replay")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from html import escape
 
 import numpy as np
@@ -71,6 +71,17 @@ def stream_card(orientation: Array | None, valid: bool, deviation_deg: float | N
             f'<span style="{numbers};{_FAINT}">w {w:+.3f} x {x:+.3f} y {y:+.3f} z {z:+.3f}</span>'
         )
     return f'<div style="{_CARD}">{body}<div style="{_FAINT}">{escape(source)}</div></div>'
+
+
+def stream_source(publishers: Collection[str], recording: str) -> str:
+    """What is streaming: ``publishers`` are the nodes that publish ``imu``, ``recording`` what a player plays."""
+    if recording:
+        return f"Streaming the recording {recording}."
+    if not publishers:
+        return "Nothing streams: no node publishes an IMU."
+    if "imu" in publishers:
+        return "No recording is at hand: the palm's simulated IMU is streaming."
+    return f"Streaming from {', '.join(sorted(publishers))}."
 
 
 def cloud_line(points: int | None, camera: bool) -> str:

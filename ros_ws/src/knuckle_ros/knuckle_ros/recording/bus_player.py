@@ -14,6 +14,7 @@ from knuckle_ros.message_class import message_class
 from knuckle_ros.recording.recording_file import RecordingFile
 
 QUEUE = 100
+DISCOVERY_S = 2.0
 
 
 class BusPlayer:
@@ -42,8 +43,16 @@ class BusPlayer:
         if self._thread.is_alive():
             self._thread.join()
 
+    def _wait_for_listeners(self) -> None:
+        """Give those who listen a moment to find us: until every topic is heard, or for ``DISCOVERY_S``."""
+        deadline = time.monotonic() + DISCOVERY_S
+        while time.monotonic() < deadline and not self._stop.wait(0.05):
+            if all(publisher.get_subscription_count() for publisher in self._publishers.values()):
+                return
+
     def _play(self) -> None:
         try:
+            self._wait_for_listeners()
             began, first = time.monotonic(), None
             for topic, arrived_ns, data in self._recording.serialized(self._publishers):
                 first = arrived_ns if first is None else first

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -43,9 +43,15 @@ class RecordingFile:
         """The type (pkg/msg/Name) of each topic that has messages."""
         return {c.topic.lstrip("/"): c.msgtype for c in self._reader.connections if c.msgcount}
 
-    def require(self, topics: Collection[str], *, what: str) -> None:
-        """Raise RecordingError naming those of ``topics``, needed for ``what``, that have no message."""
+    def require(self, topics: Mapping[str, str], *, what: str) -> None:
+        """Raise RecordingError naming those of ``topics``, needed for ``what``, that are absent or of another type.
+
+        ``topics`` maps each to its type (pkg/msg/Name); an empty one stands for any.
+        """
         missing = [topic for topic in topics if topic not in self.types]
+        for topic, wanted in topics.items():
+            if wanted and self.types.get(topic, wanted) != wanted:
+                raise RecordingError(f"{topic} is {self.types[topic]}", where=str(self.path), right=wanted)
         if missing:
             right = f"a recording with all of {', '.join(topics)}"
             raise RecordingError(f"no {', '.join(missing)}, needed for {what}", where=str(self.path), right=right)

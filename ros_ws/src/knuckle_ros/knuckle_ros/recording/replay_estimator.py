@@ -18,6 +18,8 @@ from knuckle_ros.wire import stamp_ns
 IMU = "imu"
 FIELD = "magnetic_field"
 KIND = "estimator"
+READING = "sensor_msgs/msg/Imu"
+STATE = "std_msgs/msg/UInt8MultiArray"
 
 
 def replay_estimator(recording: RecordingFile) -> Comparison:
@@ -25,7 +27,10 @@ def replay_estimator(recording: RecordingFile) -> Comparison:
     topic, text = configuration_text(recording, KIND)
     config = read_configuration(text, Config, where=f"{recording.path}: {topic}")
     estimates, states = f"{config.stream}/estimate", f"{config.stream}/estimator_state"
-    recording.require((IMU, FIELD, states) if config.magnetometer else (IMU, states), what=estimates)
+    needed = {IMU: READING, states: STATE, estimates: READING}
+    recording.require(
+        needed | ({FIELD: "sensor_msgs/msg/MagneticField"} if config.magnetometer else {}), what=estimates
+    )
     names = {field.name for field in dataclasses.fields(ImuStreamConfig)}
     stream = ImuStream(ImuStreamConfig(**{k: v for k, v in vars(config).items() if k in names}))
     _, state = next(recording.messages((states,)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bisect
 import dataclasses
+import hashlib
 
 from knuckle.core.errors import RecordingError
 from knuckle.perception.pipeline import Perception, PerceptionConfig
@@ -13,11 +14,18 @@ from knuckle_ros.recording.comparison import Comparison, compare
 from knuckle_ros.recording.recording_file import RecordingFile
 
 KIND = "perception"
+INPUTS = {
+    JOINT_STATES: "sensor_msgs/msg/JointState",
+    IMAGE: "sensor_msgs/msg/Image",
+    CAMERA_INFO: "sensor_msgs/msg/CameraInfo",
+}
+CLOUD = "sensor_msgs/msg/PointCloud2"
+TEXT = "std_msgs/msg/String"
 
 
 def configuration_text(recording: RecordingFile, kind: str) -> tuple[str, str]:
     """Topic and text of the configuration of the (last) node of ``kind``; RecordingError where none is recorded."""
-    topics = [topic for topic in recording.types if topic.endswith(SUFFIX)]
+    topics = [topic for topic, held in recording.types.items() if topic.endswith(SUFFIX) and held == TEXT]
     said = [(topic, m.data) for topic, m in recording.messages(topics) if configuration_kind(m.data) == kind]
     if not said:
         right = f"a recording with the latched topic {kind}{SUFFIX}"
@@ -27,7 +35,7 @@ def configuration_text(recording: RecordingFile, kind: str) -> tuple[str, str]:
 
 def replay_perception(recording: RecordingFile) -> Comparison:
     """Make all clouds again and compare them with those recorded on ``points``."""
-    recording.require((JOINT_STATES, IMAGE, CAMERA_INFO), what=POINTS)
+    recording.require({**INPUTS, POINTS: CLOUD}, what=POINTS)
     topic, text = configuration_text(recording, KIND)
     config = read_configuration(text, PerceptionConfig, where=f"{recording.path}: {topic}")
     # What came late or waited too long live depends on the machine's load; what a cloud holds does not.
@@ -35,7 +43,7 @@ def replay_perception(recording: RecordingFile) -> Comparison:
     again: dict[int, bytes] = {}
     joints: list[int] = []
     images: set[int] = set()
-    for name, message in recording.messages((JOINT_STATES, IMAGE, CAMERA_INFO)):
+    for name, message in recording.messages(INPUTS):
         stamp = _stamp(message)
         if name == JOINT_STATES:
             joints.append(stamp)
@@ -62,4 +70,5 @@ def _stamp(message: object) -> int:
 
 
 def _key(frame: str, points: int, data: bytes) -> bytes:
-    return f"{frame} {points} ".encode() + data
+    """A digest: a long recording's clouds need not be held in memory."""
+    return hashlib.sha256(f"{frame} {points} ".encode() + data).digest()

@@ -24,6 +24,7 @@ class PairingConfig:
     late_s: float = setting(0.15, "frames older than the newest joint state by more are dropped", low=0.0, high=1e6)
     gap_s: float = setting(0.25, "joint states further apart are not interpolated", low=0.001, high=100.0, unit="s")
     history_s: float = setting(2.0, "joint states are kept so long", low=0.01, high=100.0, unit="s")
+    jump_s: float = setting(1.0, "a stamp back by more is a clock set anew", low=0.001, high=100.0, unit="s")
     waiting: int = setting(8, "frames that wait for a joint state at most", low=1, high=1000)
 
 
@@ -57,11 +58,11 @@ class StampPairing:
     def push_joints(self, stamp_ns: int, q: Array) -> list[Paired]:
         """Take the joint angles ``q`` (dof,) of ``stamp_ns``; return the pairs that this completes.
 
-        A second state of the same stamp is ignored. A stamp that goes back by more than ``history_s`` is a clock that
-        was set anew: what was held is forgotten. One that goes back by less is ignored.
+        A second state of the same stamp is ignored. A stamp that goes back by more than ``jump_s`` is a clock that was
+        set anew: what was held is forgotten. One that goes back by less is ignored.
         """
         if self._joints and stamp_ns <= self._joints[-1][0]:
-            if self._joints[-1][0] - stamp_ns <= int(self.config.history_s * 1e9):
+            if self._joints[-1][0] - stamp_ns <= int(self.config.jump_s * 1e9):
                 return []
             self._forget()
         self._joints.append((stamp_ns, q))
@@ -75,7 +76,7 @@ class StampPairing:
         A frame is dropped and counted when it is late, not newer than the one before, or more than ``waiting`` wait.
         """
         if self._newest_frame is not None and frame.stamp_ns <= self._newest_frame:
-            if self._newest_frame - frame.stamp_ns <= int(self.config.history_s * 1e9):
+            if self._newest_frame - frame.stamp_ns <= int(self.config.jump_s * 1e9):
                 self.counts.backwards += 1
                 return []
             self._frames.clear()

@@ -7,7 +7,6 @@ goes to the page.
 from __future__ import annotations
 
 import json
-import queue
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -23,26 +22,26 @@ from rclpy.clock_type import ClockType
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile
 from sensor_msgs.msg import CameraInfo, Imu, JointState, PointCloud2
-from std_msgs.msg import Bool, String
-from std_srvs.srv import Trigger
+from std_msgs.msg import String
 from tf2_msgs.msg import TFMessage
 
 from knuckle.core.config import setting
+from knuckle.core.errors import InputError
 from knuckle.hardware.spec.hand_spec import Array
 from knuckle.hardware.spec.hands import hand_spec
 from knuckle.hardware.spec.mounts import OPTICAL_FRAME
-from knuckle.perception.cloud import Cloud
+from knuckle.perception.cloud import POINT, Cloud
 from knuckle.sim.objects import OBJECTS, object_shape
 from knuckle_ros.bus_qos import LATCHED
 from knuckle_ros.configuration_topic import SUFFIX
 from knuckle_ros.diagnostics import Diagnostics, Level
 from knuckle_ros.host_context import HostContext
-from knuckle_ros.page import panel as panel_module
 from knuckle_ros.page.heard import AngleHistory, Health, Pace, Safety
 from knuckle_ros.page.page_server import close_server, open_server
 from knuckle_ros.page.panel import Panel
 from knuckle_ros.page.panel_text import stream_source
 from knuckle_ros.page.scene_view import SceneView
+from knuckle_ros.page_buttons import PageButtons
 from knuckle_ros.parameters import declare
 from knuckle_ros.perception_feed import CAMERA_INFO, FRAME, JOINT_STATES, POINTS
 from knuckle_ros.wire import from_ros_quaternion, intrinsics_of, stamp_ns
@@ -52,13 +51,6 @@ CURVE_S = 0.4
 CLOUD_S = 0.15
 NEWEST = QoSProfile(depth=1)
 STATIC_FRAMES = QoSProfile(depth=20, durability=DurabilityPolicy.TRANSIENT_LOCAL)
-SERVICES = {
-    panel_module.STOP: "emergency_stop",
-    panel_module.ARM: "policy/engage",
-    panel_module.REARM: "hand/rearm",
-    panel_module.NEXT_GOAL: "goals/next",
-    panel_module.RESET: "world/reset",
-}
 PLAYER = "player"
 SOURCE_S = 2.0
 
@@ -83,7 +75,8 @@ class PageNode:
         self._object_name = self.config.object_name
         self._server = open_server(self.config.port, where=f"{name}.port")
         self._scene = SceneView(self._server, self.spec, object_shape(self._object_name))
-        self._panel = Panel(self._server, self._pressed, self._want_cloud)
+        self._buttons = PageButtons(self.node)
+        self._panel = Panel(self._server, self._buttons.press, self._scene.want_cloud)
         self._diagnostics = Diagnostics(self.node, context)
         self._news: dict[str, Any] = {}
         self._nodes: dict[str, Health] = {}
@@ -99,10 +92,7 @@ class PageNode:
         self._curve_due = self._cloud_due = self._source_due = 0.0
         self._publishers: set[str] = set()
         self._recording = ""
-        self._presses: queue.SimpleQueue[str] = queue.SimpleQueue()
         self._subscribe()
-        self._stop_topic = self.node.create_publisher(Bool, "emergency_stop", QoSProfile(depth=1))
-        self._clients = {button: self.node.create_client(Trigger, service) for button, service in SERVICES.items()}
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         self.node.create_timer(FRAME_S, self._draw, clock=steady)
         self.node.get_logger().info(f"the page is at http://127.0.0.1:{self.config.port}")
@@ -187,7 +177,7 @@ class PageNode:
     # What goes to the browser
 
     def _draw(self) -> None:
-        self._press()
+        self._buttons.serve(self._panel.tell)
         viewers = len(self._server.get_clients())
         self._diagnostics.level(Level.OK, f"{viewers or 'nobody'} looking at port {self.config.port}")
         if not viewers:
@@ -227,14 +217,21 @@ class PageNode:
         self._scene.show_object(np.array([p.x, p.y, p.z]), from_ros_quaternion(message.pose.orientation))
 
     def _show_cloud(self, message: PointCloud2) -> None:
+        """Draw a cloud of perception's own layout; another publisher's is left alone."""
         self._cloud = None
+        if message.point_step != POINT.itemsize or len(message.data) % POINT.itemsize:
+            self.node.get_logger().warning(f"{POINTS}: not a cloud of perception", once=True)
+            return
         cloud = Cloud.unpacked(0, memoryview(message.data))
         self._points = len(cloud.points)
         self._scene.show_cloud(cloud.points, cloud.label)
 
     def _show_camera(self, message: CameraInfo) -> None:
         self._camera = True
-        self._scene.show_camera(intrinsics_of(message))
+        try:
+            self._scene.show_camera(intrinsics_of(message))
+        except InputError as error:
+            self.node.get_logger().warning(str(error), once=True)
 
     def _show_estimate(self, message: Imu) -> None:
         self._estimate = message
@@ -256,33 +253,6 @@ class PageNode:
             self._source_due = now + SOURCE_S
             self._publishers = {info.node_name for info in self.node.get_publishers_info_by_topic("imu")}
         return stream_source(self._publishers, self._recording)
-
-    def _want_cloud(self, wanted: bool) -> None:
-        self._scene.want_cloud(wanted)
-
-    # What the buttons do
-
-    def _pressed(self, button: str) -> None:
-        """In the web server's thread: a stop goes out at once, the rest waits for the node's own thread."""
-        if button == panel_module.STOP:
-            self._stop_topic.publish(Bool(data=True))
-        self._presses.put(button)
-
-    def _press(self) -> None:
-        while not self._presses.empty():
-            button = self._presses.get()
-            service, client = SERVICES[button], self._clients[button]
-            if not client.service_is_ready():
-                self._panel.tell(button, f"nobody offers {service}", good=False)
-                continue
-            client.call_async(Trigger.Request()).add_done_callback(self._teller(button))
-
-    def _teller(self, button: str) -> Callable[[Any], None]:
-        def on_answer(future: Any) -> None:
-            answer = future.result()
-            self._panel.tell(button, answer.message or ("done" if answer.success else "refused"), answer.success)
-
-        return on_answer
 
 
 def _number(text: str) -> float | None:

@@ -37,7 +37,7 @@ def test_every_frame_arrives_commands_answer_and_costs_are_counted(tmp_path: Pat
     assert bench_bus(["--seconds", "1", "--no-demo", "--domain", str(free_domain), "--json", str(path)]) == 0
     written = json.loads(path.read_text())
     figures = written["figures"]
-    assert figures["frames_sent"] == figures["frames_received"] == 30
+    assert figures["frames_sent"] == figures["frames_received"] == 90
     assert figures["joint_states_sent"] == 100
     assert 0 < figures["commands_received"] <= 100
     assert written["n"] == figures["commands_received"]

@@ -15,12 +15,11 @@ from knuckle.core.config import setting
 from knuckle.hardware.spec.contracts import HandState
 from knuckle.hardware.spec.hands import hand_spec
 from knuckle_ros import bus_qos
-from knuckle_ros.bench.results import DONE, MEASURING, WAITING, latency_figures, write_results
+from knuckle_ros.bench.results import DONE, MEASURING, WAITING, WARM_UP_S, latency_figures, write_results
 from knuckle_ros.host_context import HostContext
 from knuckle_ros.parameters import declare
 from knuckle_ros.wire import command_of, joint_state_msg
 
-WARM_UP_S = 2.0
 LAST_ANSWERS_S = 1.0
 
 

@@ -10,6 +10,9 @@ from numpy.typing import ArrayLike
 
 from knuckle.core.figures import write_text
 
+WARM_UP_S = 2.0
+"""How long joint states flow before they count."""
+
 WAITING, MEASURING, DONE = "waiting for the others", "measuring", "done"
 """What the driver of the bench says of itself to the supervisor."""
 

@@ -93,14 +93,15 @@ def _plot_options() -> dict[str, Any]:
     curve = uplot.Series(label="deg", stroke=palette.ACCENT, width=2, spanGaps=False)
     return {
         "series": (uplot.Series(label="s"), curve),
-        "scales": {"x": uplot.Scale(time=False, range=(-30.0, 0.0)), "y": uplot.Scale(range=(0.0, 180.0))},
+        # A fixed range of x as well would leave the axes as they were first drawn, before the panel had its width.
+        "scales": {"x": uplot.Scale(time=False), "y": uplot.Scale(range=(0.0, 180.0))},
         "axes": (
-            uplot.Axis(stroke=palette.FAINT, grid=grid, incrs=(10.0,)),
+            uplot.Axis(stroke=palette.FAINT, grid=grid),
             uplot.Axis(stroke=palette.FAINT, grid=grid, incrs=(60.0,)),
         ),
         "legend": uplot.Legend(show=False),
         "padding": (14, 14, 0, 0),
-        "aspect": 2.0,
+        "aspect": 2.3,
     }
 
 

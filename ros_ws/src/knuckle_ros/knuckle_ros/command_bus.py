@@ -18,13 +18,12 @@ from knuckle_ros.executor import HostExecutor
 
 @contextlib.contextmanager
 def joined_bus(domain: int) -> Iterator[Callable[[Node, Callable[[], bool]], bool]]:
-    """Join ROS domain ``domain`` (-1: that of ROS_DOMAIN_ID), on this machine alone.
+    """Join ROS domain ``domain``, on this machine alone.
 
     Yields ``serve(node, done)``, which serves the node until ``done()`` (True) or SIGINT or SIGTERM (False). Signals
     only set a flag, so that what the command has opened is closed in order.
     """
-    if domain >= 0:
-        os.environ["ROS_DOMAIN_ID"] = str(domain)
+    os.environ["ROS_DOMAIN_ID"] = str(domain)
     os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
     told: list[int] = []
 

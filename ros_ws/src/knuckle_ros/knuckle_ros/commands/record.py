@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from knuckle.core.config import setting, validate
+from knuckle.core.arguments import parse_arguments
+from knuckle.core.config import setting
 from knuckle.core.errors import RunError
 
 if TYPE_CHECKING:
@@ -27,15 +28,14 @@ class RecordConfig:
 
 def record(argv: list[str]) -> int:
     """Run the command; InputError where the file is there already, RunError for a full disk or a silent bus."""
-    import tyro
-
-    config = validate(tyro.cli(RecordConfig, args=argv, prog="knuckle record"), where="record")
+    config = parse_arguments(RecordConfig, argv, "knuckle record")
     if config.recover:
         return _recover(config.recover)
     from knuckle_ros import recorder_node
     from knuckle_ros.command_bus import joined_bus
+    from knuckle_ros.commands.run import ros_domain
 
-    with joined_bus(config.domain) as serve:
+    with joined_bus(ros_domain(config.domain)) as serve:
         settings = recorder_node.Config(out=config.out, seconds=config.seconds, max_mb=config.max_mb)
         recorder = recorder_node.build("recorder", settings)
         try:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
-from tyro.conf import Positional
+from tyro.conf import Positional, arg
 
-from knuckle.core.config import setting, validate
+from knuckle.core.arguments import parse_arguments
+from knuckle.core.config import setting
 from knuckle.core.errors import RecordingError
 
 if TYPE_CHECKING:
@@ -23,8 +24,7 @@ NOT_PUBLISHED = ("rosout", "parameter_events")
 class ReplayConfig:
     """Run perception and the estimator again over a recording: the outputs must be those recorded, bit for bit."""
 
-    file: Positional[str]
-    """The recording (.mcap)."""
+    file: Annotated[str, arg(metavar="FILE", help="recording to replay (.mcap)"), Positional]
     json: str = setting("", "file to write the figures to")
     bus: bool = setting(False, "instead: publish the recording onto the bus at its pace")
     only: str = setting("", "with --bus: these topics alone, separated by commas")
@@ -34,11 +34,9 @@ class ReplayConfig:
 
 def replay(argv: list[str]) -> int:
     """Run the command; 1 where an output differs or is missing. RecordingError for a file that will not do."""
-    import tyro
-
     from knuckle_ros.recording.recording_file import RecordingFile
 
-    config = validate(tyro.cli(ReplayConfig, args=argv, prog="knuckle replay"), where="replay")
+    config = parse_arguments(ReplayConfig, argv, "knuckle replay")
     with RecordingFile(Path(config.file)) as recording:
         if config.bus:
             return _publish(recording, config)
@@ -93,12 +91,13 @@ def _publish(recording: RecordingFile, config: ReplayConfig) -> int:
     from rclpy.node import Node
 
     from knuckle_ros.command_bus import joined_bus
+    from knuckle_ros.commands.run import ros_domain
     from knuckle_ros.recording.bus_player import BusPlayer
 
     wanted = [name.strip().lstrip("/") for name in config.only.split(",") if name.strip()]
     recording.require(dict.fromkeys(wanted, ""), what="--only")
     topics = wanted or [topic for topic in recording.types if topic not in NOT_PUBLISHED]
-    with joined_bus(config.domain) as serve:
+    with joined_bus(ros_domain(config.domain)) as serve:
         node = Node("replay")
         player = BusPlayer(node, recording, topics, config.rate)
         player.start()

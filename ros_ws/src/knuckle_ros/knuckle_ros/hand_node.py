@@ -177,6 +177,8 @@ class HandNode(LifecycleNode):
         active = "" if self._active else "inactive, "
         line = f"{active}{status.state.name}: {status.reason}"
         level = Level.WARN if status.latched or not self._active else Level.OK
+        if status.latched:
+            line += "; hand/rearm clears it"
         if status.problem:
             level, line = Level.ERROR, status.problem
         for key in ("sent", "clamped", "refused", "expired", "bad_states"):

@@ -7,6 +7,7 @@ import time
 from collections.abc import Collection
 from typing import Any
 
+from rclpy.duration import Duration
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile
 
@@ -14,7 +15,9 @@ from knuckle_ros.message_class import message_class
 from knuckle_ros.recording.recording_file import RecordingFile
 
 QUEUE = 100
-DISCOVERY_S = 2.0
+DISCOVERY_S = 1.0
+LONELY_S = 5.0
+DELIVERY_S = 2.0
 
 
 class BusPlayer:
@@ -44,10 +47,12 @@ class BusPlayer:
             self._thread.join()
 
     def _wait_for_listeners(self) -> None:
-        """Give those who listen a moment to find us: until every topic is heard, or for ``DISCOVERY_S``."""
-        deadline = time.monotonic() + DISCOVERY_S
-        while time.monotonic() < deadline and not self._stop.wait(0.05):
-            if all(publisher.get_subscription_count() for publisher in self._publishers.values()):
+        """Give those who listen a moment to find us: a second where somebody does, a few where nobody does yet."""
+        began = time.monotonic()
+        while not self._stop.wait(0.05):
+            heard = [publisher.get_subscription_count() > 0 for publisher in self._publishers.values()]
+            waited = time.monotonic() - began
+            if all(heard) or waited > LONELY_S or (any(heard) and waited > DISCOVERY_S):
                 return
 
     def _play(self) -> None:
@@ -61,6 +66,8 @@ class BusPlayer:
                     return
                 self._publishers[topic].publish(data)
                 self.published += 1
+            for publisher in self._publishers.values():
+                publisher.wait_for_all_acked(Duration(seconds=DELIVERY_S))
         except Exception as error:
             # Raised again by the command, in its own thread.
             self.failure = error

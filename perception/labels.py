@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from knuckle.core import rotations
 from knuckle.core.errors import InputError
 from knuckle.hardware.spec.hand_spec import Array, HandSpec, Link, Primitive
-from knuckle.hardware.spec.kinematics import base_to_world, link_poses
+from knuckle.hardware.spec.kinematics import link_poses
 from knuckle.hardware.spec.primitive_distance import signed_distance
 
 OBJECT = 0
@@ -31,11 +31,13 @@ class Labeller:
         if len(spec.links) > MAX_LINKS:
             raise InputError(f"{len(spec.links)} links", where=f"hand {spec.name}", right=f"at most {MAX_LINKS}")
         self.spec, self.hand_margin, self.table_margin = spec, hand_margin, table_margin
+        self._up = rotations.rotate(rotations.conjugate(spec.mount_quaternion), [0.0, 0.0, 1.0])  # of world, in base
 
     def labels(self, points: Array, q: Array) -> NDArray[np.uint8]:
         """The label (n,) of each of ``points`` (n, 3) float64 in hand_base, for joint angles ``q`` (dof,) in rad."""
         distance, link = self.nearest_link(points, q)
-        height = np.abs(base_to_world(self.spec, points)[:, 2])
+        nx, ny, nz = self._up
+        height = np.abs(points[:, 0] * nx + points[:, 1] * ny + points[:, 2] * nz + self.spec.mount_position[2])
         on_hand = distance <= self.hand_margin
         on_table = (height <= self.table_margin) & ~(on_hand & (distance <= height))
         labels = np.where(on_hand, HAND + link, OBJECT)

@@ -82,6 +82,9 @@ def test_a_killed_policy_leaves_the_hand_in_hold_and_comes_back_without_the_leas
 def test_a_killed_commander_from_outside_the_graph_is_noticed_by_liveliness(
     graph: str, run_graph: Start, probe: Any, safety: list[Any], tmp_path: Path
 ) -> None:
+    from trajectory_msgs.msg import JointTrajectory
+
+    sent = probe.listen(JointTrajectory, "joint_commands/sent")
     run = run_graph(graph, "--set", "policy.engage=false")
     run.wait_for("process world: running")
     outside = tmp_path / "outside.yaml"
@@ -102,6 +105,8 @@ def test_a_killed_commander_from_outside_the_graph_is_noticed_by_liveliness(
     try:
         wait_for_state(safety, ARMED)
         assert safety[-1].holder == "far"
+        # DDS counts a publisher as alive from its first sign of life.
+        wait_until(lambda: len(sent) > 12, 10.0, "no commands")
     finally:
         stranger.send_signal(signal.SIGKILL)
         stranger.bury(0.0)

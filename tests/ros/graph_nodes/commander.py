@@ -30,7 +30,7 @@ class CommanderNode:
         self.node = Node(name)
         self.config = config
         self.lease = ""
-        self.silent = False
+        self.silent = self.heard = False
         self.wanted = config.engage and not context.restarted
         self.arm = self.node.create_client(Arm, "hand/arm")
         self.commands = self.node.create_publisher(JointTrajectory, "joint_commands", bus_qos.commands(0.25))
@@ -39,7 +39,9 @@ class CommanderNode:
         self.node.create_timer(0.05, self.poll)
 
     def poll(self) -> None:
-        if self.wanted and self.arm.service_is_ready():
+        # Discovery of the topics may come seconds after that of the service on a busy machine.
+        connected = self.heard and self.commands.get_subscription_count() > 0
+        if self.wanted and connected and self.arm.service_is_ready():
             self.wanted = False
             self.arm.call_async(Arm.Request(commander=self.node.get_name())).add_done_callback(self.armed)
 
@@ -53,6 +55,7 @@ class CommanderNode:
         self.silent = message.data
 
     def on_joints(self, message: JointState) -> None:
+        self.heard = True
         if not self.lease or self.silent:
             return
         validity = duration_msg(round(1e9 * self.config.validity))

@@ -20,6 +20,7 @@ from knuckle_ros.dds_leftovers import remove_leftovers
 from knuckle_ros.run_members import MARK, end_members
 
 GRACE_S = 3.0
+AGAIN_S = 0.3
 ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -63,6 +64,9 @@ def main() -> None:
     if os.read(0, 16) == b"done":
         return
     end_members(run, GRACE_S)
+    remove_leftovers(born_after)
+    # Once more, for a process that was already dying when we first looked and still held its locks.
+    time.sleep(AGAIN_S)
     remove_leftovers(born_after)
 
 

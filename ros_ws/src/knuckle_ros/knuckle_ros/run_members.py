@@ -6,6 +6,7 @@ Only the standard library is used: the guardian runs this without site-packages.
 from __future__ import annotations
 
 import os
+import select
 import signal
 import time
 from contextlib import suppress
@@ -41,14 +42,29 @@ def _with_words(mark: bytes, *words: bytes) -> list[int]:
 
 
 def end_members(run: str, grace_s: float) -> list[int]:
-    """Wait until no process of ``run`` is left; those still there after ``grace_s`` are killed, and returned."""
+    """Wait until no process of ``run`` is left; those still there after ``grace_s`` are killed, and returned.
+
+    A dying process loses its environment before it closes its files, so each that was seen is followed by its handle
+    until it has ended altogether.
+    """
     deadline = time.monotonic() + grace_s
     killed: list[int] = []
-    while alive := members(run):
+    handles: dict[int, int] = {}
+    ended = select.poll()
+    while alive := set(members(run)) | set(handles):
+        for pid in alive - set(handles):
+            # It may have ended since it was listed.
+            with suppress(ProcessLookupError):
+                handles[pid] = os.pidfd_open(pid)
+                ended.register(handles[pid], select.POLLIN)
         if time.monotonic() >= deadline:
-            for pid in alive:
+            for pid, handle in handles.items():
                 with suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
-            killed += [pid for pid in alive if pid not in killed]
-        time.sleep(POLL_S)
+                    signal.pidfd_send_signal(handle, signal.SIGKILL)
+                killed += [pid] if pid not in killed else []
+        over = {handle for handle, _ in ended.poll(1e3 * POLL_S)}
+        for pid in [pid for pid, handle in handles.items() if handle in over]:
+            ended.unregister(handles[pid])
+            os.close(handles.pop(pid))
+        time.sleep(POLL_S if not over else 0.0)
     return killed

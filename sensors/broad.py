@@ -74,8 +74,8 @@ def _require_finite(field: str, rows: NDArray[np.float64], where: str) -> None:
 
 def _rate(array: NDArray[np.generic], where: str) -> float:
     rate = float(array.reshape(-1)[0]) if array.size == 1 else float("nan")
-    if not 0.0 < rate <= 1e5:
+    if not 1.0 <= rate <= 1e5:
         what = f"'sampling_rate' is {rate:g}" if array.size == 1 else f"'sampling_rate' has shape {array.shape}"
-        right = "one number above 0 and up to 100000 Hz, so that time runs forwards"
+        right = "one number from 1 to 100000 Hz, so that time runs forwards"
         raise RecordingError(what, where=where, right=right)
     return rate

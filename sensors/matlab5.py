@@ -116,6 +116,12 @@ class _Body:
         else:
             self._rest = self._rest[size:]
 
+    def end(self) -> None:
+        """Nothing but padding may be left. Inflating to the end compares zlib's checksum with what was inflated: a
+        damaged byte may well inflate, to other numbers."""
+        if self._inflater and (len(self.peek(8)) == 8 or not self._inflater.eof):
+            raise _DamagedError("the file is damaged: its compressed data does not end where it should")
+
 
 class _Array:
     """The head of an array: its class, dimensions and name, and where its numbers begin."""
@@ -151,6 +157,8 @@ class _Array:
         data = stream.peek(skip + length)[skip:]
         if len(data) != length:
             raise _DamagedError(f"the file is truncated in '{self.name}'")
+        stream.drop(skip + length)
+        stream.end()
         return np.frombuffer(data, dtype).reshape(self.shape, order="F")
 
     def _part(self, head: bytes, at: int) -> tuple[int, bytes, int]:

@@ -88,7 +88,8 @@ def test_truth_may_be_nan_but_not_half_nan_nor_off_unit(write_broad):
     assert "'truth' is not a unit quaternion at sample 9" in refusal(write_broad(opt_quat=truth))
 
 
-@pytest.mark.parametrize("rate", [0.0, -285.7, np.nan, np.inf, 1e9])
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("rate", [0.0, 1e-300, 0.5, -285.7, np.nan, np.inf, 1e9])
 def test_a_rate_that_time_cannot_follow_is_refused(write_broad, rate):
     assert "'sampling_rate' is" in refusal(write_broad(sampling_rate=np.array([[rate]])))
 
@@ -141,6 +142,34 @@ def test_a_flipped_byte_gives_an_error_line_or_a_recording_and_nothing_else(writ
     path.write_bytes(bytes(data))
     with contextlib.suppress(RecordingError):
         assert len(broad.load(path)) > 0
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=100)
+@given(at=st.integers(0, 1 << 20), bit=st.integers(0, 7))
+def test_a_flipped_bit_in_compressed_data_never_gives_other_numbers(write_broad, at, bit):
+    path = write_broad()
+    whole, data = broad.load(path), bytearray(path.read_bytes())
+    data[128 + at % (len(data) - 128)] ^= 1 << bit
+    path.write_bytes(bytes(data))
+    with contextlib.suppress(RecordingError):
+        read = broad.load(path)
+        for field in ("stamps_ns", "gyr", "acc", "mag", "truth", "movement"):
+            np.testing.assert_array_equal(getattr(read, field), getattr(whole, field))
+
+
+def test_compressed_data_whose_checksum_does_not_match_is_refused(write_broad):
+    path = write_broad()
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1
+    path.write_bytes(bytes(data))
+    assert "the file is damaged" in refusal(path)
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_truth_too_large_to_square_is_refused_without_a_warning(write_broad):
+    truth = np.tile([1.0, 0.0, 0.0, 0.0], (len(made_recording(0.2)), 1))
+    truth[3, 1] = 1e300
+    assert "'truth' is not a unit quaternion at sample 3" in refusal(write_broad(opt_quat=truth))
 
 
 def test_foreign_files_are_refused_and_a_pickle_is_not_run(tmp_path):

@@ -160,7 +160,8 @@ def test_a_flipped_bit_in_compressed_data_never_gives_other_numbers(write_broad,
 def test_compressed_data_whose_checksum_does_not_match_is_refused(write_broad):
     path = write_broad()
     data = bytearray(path.read_bytes())
-    data[-1] ^= 1
+    first_ends = 136 + int.from_bytes(data[132:136], "little")
+    data[first_ends - 1] ^= 1  # the last byte of imu_gyr's checksum
     path.write_bytes(bytes(data))
     assert "the file is damaged" in refusal(path)
 

@@ -28,15 +28,17 @@ class EvalReorient:
 def eval_reorient(argv: list[str]) -> int:
     """Run ``knuckle eval reorient``. Raises InputError for a name, number or folder that cannot be used."""
     config = parse_arguments(EvalReorient, argv, "knuckle eval reorient")
-    from knuckle.core.figures import Figures
+    from knuckle.core.figures import Figures, require_writable
     from knuckle.hardware.spec.hands import hand_spec
     from knuckle.policy.evaluation import evaluate
     from knuckle.policy.evaluation_report import print_report
     from knuckle.policy.reorient_score import figures_of
 
-    for flag, name in (("--json", config.json), ("--video", config.video)):
+    for flag, name, what in (("--json", config.json, "the figures"), ("--video", config.video, "the video")):
         if name and not Path(name).parent.is_dir():
             raise InputError(f"no folder {Path(name).parent}", where=flag, right="a file in a folder that exists")
+        if name:
+            require_writable(Path(name), what=what)
     hand = hand_spec(config.hand, where="--hand")
     scores, beside = evaluate(
         hand,

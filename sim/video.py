@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -21,7 +23,7 @@ class VideoWriter:
 
     All frames have the size of the first: (height, width, 3) uint8. An odd row or column is cut: players want even
     sides.
-    InputError where PyAV is not installed or a frame does not fit.
+    InputError where PyAV is not installed or a frame does not fit, RunError where the file cannot be written.
     """
 
     def __init__(self, path: Path, rate_hz: float) -> None:
@@ -35,7 +37,8 @@ class VideoWriter:
         self.frames = 0
 
     def __enter__(self) -> VideoWriter:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with self._writing():
+            self.path.parent.mkdir(parents=True, exist_ok=True)
         return self
 
     def __exit__(
@@ -43,9 +46,10 @@ class VideoWriter:
     ) -> None:
         try:
             if self._container is not None:
-                self._finish()
-                if kind is None:
-                    self._partial.replace(self.path)
+                with self._writing():
+                    self._finish()
+                    if kind is None:
+                        self._partial.replace(self.path)
         finally:
             self._partial.unlink(missing_ok=True)
         if kind is None and self.frames == 0:
@@ -66,7 +70,8 @@ class VideoWriter:
         av = _pyav()
         frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(rgb[:height, :width]), format="rgb24")
         frame.pts = self.frames
-        self._container.mux(self._stream.encode(frame))
+        with self._writing():
+            self._container.mux(self._stream.encode(frame))
         self.frames += 1
 
     def _open(self, width: int, height: int) -> None:
@@ -74,7 +79,8 @@ class VideoWriter:
         codec = next((name for name in CODECS if _can_encode(av, name)), None)
         if codec is None:
             raise RunError("PyAV has no H.264 or MPEG-4 encoder", where="video", right="pip install av")
-        self._container = av.open(str(self._partial), "w", options={"movflags": "faststart"})
+        with self._writing():
+            self._container = av.open(str(self._partial), "w", options={"movflags": "faststart"})
         self._stream = self._container.add_stream(codec, rate=self._rate)
         self._stream.width, self._stream.height, self._stream.pix_fmt = width, height, "yuv420p"
         self._stream.codec_context.thread_count = 1
@@ -82,9 +88,18 @@ class VideoWriter:
             self._stream.options = {"crf": "21", "preset": "veryfast"}
 
     def _finish(self) -> None:
-        self._container.mux(self._stream.encode(None))
-        self._container.close()
-        self._container = None
+        container, self._container = self._container, None
+        container.mux(self._stream.encode(None))
+        container.close()
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[None]:
+        """A folder or a disk that refuses, said in one line; PyAV's errors of files are OSErrors too."""
+        try:
+            yield
+        except OSError as error:
+            what = f"the video cannot be written ({error.strerror})"
+            raise RunError(what, where=str(self.path), right="a file in a folder of yours") from error
 
 
 def _pyav() -> Any:

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from scipy.stats import binomtest
 
 from knuckle.core import figures
-from knuckle.core.figures import Figures, wilson
+from knuckle.core.errors import InputError, RunError
+from knuckle.core.figures import Figures, require_writable, wilson
 
 
 def test_the_file_holds_the_keys_of_the_design(tmp_path: Path) -> None:
@@ -49,3 +50,15 @@ def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(
         figures.write_text(path, "new")
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_what_cannot_be_written_is_one_line_before_a_run_and_after_it(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("not a folder")
+    for path in (tmp_path, tmp_path / "file" / "a.json", Path("/proc/a.json")):  # the last refuses even root
+        with pytest.raises(InputError, match="the figures cannot be written there") as early:
+            require_writable(path)
+        with pytest.raises(RunError, match="the figures cannot be written") as late:
+            Figures(["eval"], {}, 0, 1, {}).write(path)
+        assert str(early.value).startswith(f"{path}: ") and str(late.value).startswith(f"{path}: ")
+    require_writable(tmp_path / "new" / "a.json")
+    assert sorted(tmp_path.iterdir()) == [tmp_path / "file"]

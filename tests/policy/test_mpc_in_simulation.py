@@ -118,6 +118,8 @@ def test_the_command_writes_the_protocols_figures(tmp_path: Path) -> None:
         (["--episodes", "0"], "eval reorient.episodes: 0 is out of range; 1 to 100000"),
         (["--epsodes", "3"], "--epsodes"),
         (["--video", "no/such/folder/a.mp4", "--episodes", "1"], "--video: no folder no/such/folder"),
+        (["--json", "/proc/a.json", "--episodes", "1"], "/proc/a.json: the figures cannot be written there"),
+        (["--video", "/proc", "--episodes", "1"], "/proc: the video cannot be written there"),
     ],
 )
 def test_bad_input_is_one_clear_line(argv: list[str], line: str) -> None:

@@ -64,3 +64,13 @@ def test_no_frames_and_no_rate_are_errors(tmp_path: Path) -> None:
         pass
     with pytest.raises(InputError, match="a frame rate of 0"):
         VideoWriter(tmp_path / "x.mp4", 0.0)
+
+
+def test_a_video_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("not a folder")
+    (tmp_path / "folder").mkdir()
+    for path in (tmp_path / "folder", tmp_path / "file" / "x.mp4", Path("/proc/x.mp4")):
+        with pytest.raises(RunError, match="the video cannot be written") as caught, VideoWriter(path, 12.0) as video:
+            video.add(np.zeros((16, 16, 3), np.uint8))
+        assert str(path) in str(caught.value)
+    assert sorted(tmp_path.iterdir()) == [tmp_path / "file", tmp_path / "folder"]

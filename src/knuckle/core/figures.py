@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import math
 import os
@@ -10,6 +11,8 @@ import tempfile
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
+
+from knuckle.core.errors import InputError, RunError
 
 
 @dataclass(frozen=True)
@@ -29,10 +32,17 @@ class Figures:
     machine: dict[str, Any] = field(default_factory=lambda: machine())
 
     def write(self, path: Path) -> None:
-        """Write the JSON file whole or not at all; a figure that does not exist (NaN) is null, as JSON has no NaN."""
+        """Write the JSON file whole or not at all; a figure that does not exist (NaN) is null, as JSON has no NaN.
+
+        Raises RunError where it cannot be written.
+        """
         data = asdict(self)
         data["figures"] = {k: v if math.isfinite(v) else None for k, v in self.figures.items()}
-        write_text(path, json.dumps(data, indent=2, allow_nan=False) + "\n")
+        try:
+            write_text(path, json.dumps(data, indent=2, allow_nan=False) + "\n")
+        except OSError as error:
+            what = f"the figures cannot be written ({error.strerror})"
+            raise RunError(what, where=str(path), right="a file in a folder of yours") from error
 
 
 def machine() -> dict[str, Any]:
@@ -54,6 +64,22 @@ def wilson(successes: int, n: int, z: float = 1.959964) -> tuple[float, float]:
     centre = (p + z * z / (2 * n)) / (1 + z * z / n)
     half = z * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n)) / (1 + z * z / n)
     return max(0.0, centre - half), min(1.0, centre + half)
+
+
+def require_writable(path: Path, *, what: str = "the figures") -> None:
+    """InputError where no file could be written at ``path``: tried, so that no long run ends in vain.
+
+    A folder that is missing would be made, so the nearest one that exists is tried; nothing is left in it.
+    """
+    try:
+        folder = next(parent for parent in path.absolute().parents if parent.exists())
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        problem = f"{what} cannot be written there ({error.strerror})"
+        raise InputError(problem, where=str(path), right="a file in a folder of yours") from error
 
 
 def write_text(path: Path, text: str) -> None:

@@ -20,7 +20,8 @@ from tyro.conf import Positional, arg
 
 from knuckle.core.arguments import parse_arguments
 from knuckle.core.config import setting
-from knuckle.core.errors import BusError, InputError, RunError
+from knuckle.core.errors import BusError, RunError
+from knuckle.core.figures import require_writable
 from knuckle.sensors.recording import ImuRecording
 from knuckle_ros.child_process import ChildProcess
 from knuckle_ros.dds_leftovers import remove_leftovers
@@ -52,20 +53,13 @@ def stream(argv: list[str]) -> int:
 
     config = parse_arguments(StreamConfig, argv, "knuckle stream")
     if config.json:
-        _require_writable(Path(config.json))
+        require_writable(Path(config.json))
     recording = broad.load(Path(config.file)).part(config.start, config.seconds)
     result = _fast(recording) if config.fast else _live(config, recording)
     show(config.file, result)
     if config.json:
         figures(["knuckle", "stream", *argv], asdict(config), result).write(Path(config.json))
     return 0
-
-
-def _require_writable(path: Path) -> None:
-    """Minutes of streaming should not end with a file that cannot be written."""
-    folder = next(parent for parent in path.absolute().parents if parent.exists())
-    if path.is_dir() or not (folder.is_dir() and os.access(folder, os.W_OK)):
-        raise InputError("the figures cannot be written there", where=str(path), right="a file in a folder of yours")
 
 
 def _fast(recording: ImuRecording) -> dict[str, Any]:

@@ -16,7 +16,7 @@ class MpcConfig:
     knots: int = setting(4, "postures between which a plan moves linearly", low=2, high=12)
     iterations: int = setting(1, "times the candidates are drawn anew around the elite in a step", low=1, high=8)
     elite: int = setting(8, "best candidates that form the next plan", low=1, high=256)
-    temperature: float = setting(0.3, "softmax temperature of the elite, in their spread", low=0.01, high=10.0)
+    temperature: float = setting(0.1, "softmax temperature of the elite, in their spread", low=0.01, high=10.0)
     sigma_low: float = setting(0.08, "smallest posture noise", low=0.0, high=1.0, unit="rad")
     sigma_high: float = setting(0.5, "largest posture noise", low=0.0, high=2.0, unit="rad")
     threads: int = setting(2, "rollout threads", low=1, high=64)

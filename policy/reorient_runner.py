@@ -11,8 +11,7 @@ from knuckle.hardware.spec.hand_spec import Array, HandSpec
 from knuckle.policy.contract import Goal, Policy, SceneState
 from knuckle.policy.reorient_score import SCORE_DELAY_S
 from knuckle.policy.stillness import Stillness, goal_angle, stillness
-
-DROP_DISTANCE_M = 0.15
+from knuckle.sim.world import DROP_DISTANCE
 
 
 @dataclass(frozen=True)
@@ -92,7 +91,7 @@ class ReorientRunner:
     def _verdict(self, state: SceneState, angle: float) -> Verdict | None:
         assert self.goal is not None
         rest = stillness(state, self.smoothed)
-        if float(np.linalg.norm(state.position - self.start_position)) > DROP_DISTANCE_M:
+        if float(np.linalg.norm(state.position - self.start_position)) > DROP_DISTANCE:
             return self._end("dropped", state.stamp_ns, angle, rest)
         if self.check_at_ns is None or state.stamp_ns < self.check_at_ns:
             return None

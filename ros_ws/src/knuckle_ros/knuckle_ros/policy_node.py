@@ -209,7 +209,8 @@ class PolicyNode:
             self.request = None
             self._show_goal(None)
             request.done.set_result(request.result)
-        ready = self.engage_wanted and self.joints_ns > 0 and self.arm.service_is_ready() and not self.arming
+        listened = self.joints_ns > 0 and self.commands.get_subscription_count() > 0
+        ready = self.engage_wanted and listened and self.arm.service_is_ready() and not self.arming
         if ready and time.monotonic() >= self.engage_after:
             self.arming, self.seen_armed, self.asked_ns = True, False, self.joints_ns
             self.arm.call_async(Arm.Request(commander=self.node.get_name())).add_done_callback(self._on_armed)

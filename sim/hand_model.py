@@ -12,7 +12,6 @@ import numpy as np
 
 from knuckle.hardware.spec.hand_spec import Array, HandSpec, Link, Primitive
 from knuckle.sim.engine import mujoco
-from knuckle.sim.object_shape import volume
 
 TABLE_BIT = 1
 OBJECT_BIT = 2
@@ -89,7 +88,7 @@ def _finger_of(hand: HandSpec) -> dict[str, int]:
 
 def _add_geoms(body: mujoco.MjsBody, hand: HandSpec, link: Link, finger: int, fingers: int) -> None:
     tip_of = {tip.link: tip for tip in hand.tips}
-    total = sum(volume(p) for p in link.primitives)
+    total = sum(p.volume for p in link.primitives)
     for k, primitive in enumerate(link.primitives):
         pad = link.name in tip_of and primitive.kind in ("capsule", "sphere")
         body.add_geom(
@@ -98,7 +97,7 @@ def _add_geoms(body: mujoco.MjsBody, hand: HandSpec, link: Link, finger: int, fi
             size=padded_size(primitive),
             pos=primitive.position,
             quat=primitive.quaternion,
-            mass=link.mass * volume(primitive) / total,
+            mass=link.mass * primitive.volume / total,
             friction=TIP_FRICTION if pad else LINK_FRICTION,
             condim=4 if pad else 3,
             rgba=TIP_COLOUR if pad else LINK_COLOUR,

@@ -44,20 +44,9 @@ def shape(name: str, mass: float, parts: list[Primitive], colour: tuple[float, f
 
     Where parts overlap their volumes are both counted, as the simulator counts them.
     """
-    volumes = np.array([volume(p) for p in parts])
+    volumes = np.array([p.volume for p in parts])
     centre = volumes @ np.array([p.position for p in parts]) / volumes.sum()
     return ObjectShape(name, mass, tuple(_moved(p, -centre) for p in parts), colour)
-
-
-def volume(primitive: Primitive) -> float:
-    """Volume of a primitive, m^3."""
-    size = primitive.size
-    if primitive.kind == "box":
-        return 8.0 * size[0] * size[1] * size[2]
-    ball = 4.0 / 3.0 * np.pi * size[0] ** 3
-    if primitive.kind == "sphere":
-        return float(ball)
-    return float(2.0 * np.pi * size[0] ** 2 * size[1] + (ball if primitive.kind == "capsule" else 0.0))
 
 
 def bounds(primitives: tuple[Primitive, ...]) -> tuple[Array, Array]:

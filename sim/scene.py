@@ -21,7 +21,7 @@ from knuckle.hardware.spec.hand_spec import Array, HandSpec
 from knuckle.hardware.spec.mounts import paper_extrinsics, pinhole
 from knuckle.sim.engine import mujoco
 from knuckle.sim.hand_model import GEOM_TYPES, OBJECT_BIT, TABLE_BIT, add_hand, padded_size
-from knuckle.sim.object_shape import ObjectShape, volume
+from knuckle.sim.object_shape import ObjectShape
 from knuckle.sim.objects import PARTS, object_shape
 
 EXECUTION_DT_S = 1.0 / 120.0
@@ -228,7 +228,7 @@ def _add_object(spec: mujoco.MjSpec, thing: ObjectShape) -> None:
     """The object on a free joint. Missing parts are padded by grains inside its first part that touch nothing."""
     body = spec.worldbody.add_body(name=OBJECT_BODY)
     body.add_freejoint(name=OBJECT_JOINT, align=mujoco.mjtAlignFree.mjALIGNFREE_FALSE)
-    total = sum(volume(p) for p in thing.primitives)
+    total = sum(p.volume for p in thing.primitives)
     for k, p in enumerate(thing.primitives):
         body.add_geom(
             name=f"object_{k}",
@@ -236,7 +236,7 @@ def _add_object(spec: mujoco.MjSpec, thing: ObjectShape) -> None:
             size=padded_size(p),
             pos=p.position,
             quat=p.quaternion,
-            mass=thing.mass * volume(p) / total,
+            mass=thing.mass * p.volume / total,
             friction=OBJECT_FRICTION,
             condim=3 if p.kind == "box" else 6,
             rgba=[*thing.colour, 1.0],

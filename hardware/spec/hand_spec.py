@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
@@ -28,6 +29,16 @@ class Primitive:
     size: tuple[float, ...]
     position: Vec3
     quaternion: Quat = (1.0, 0.0, 0.0, 0.0)
+
+    @property
+    def volume(self) -> float:
+        """Volume, m^3."""
+        if self.kind == "box":
+            return 8.0 * self.size[0] * self.size[1] * self.size[2]
+        ball = 4.0 / 3.0 * math.pi * self.size[0] ** 3
+        if self.kind == "sphere":
+            return ball
+        return 2.0 * math.pi * self.size[0] ** 2 * self.size[1] + (ball if self.kind == "capsule" else 0.0)
 
 
 @dataclass(frozen=True)

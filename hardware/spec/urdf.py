@@ -81,7 +81,7 @@ def _parts(primitive: Primitive) -> list[Primitive]:
 
 def _inertia(link: Link) -> tuple[Array, Array]:
     """Centre of mass (3,) and inertia (3, 3) about it, in the link's axes, of evenly spread mass."""
-    volumes = np.array([_volume(primitive) for primitive in link.primitives])
+    volumes = np.array([primitive.volume for primitive in link.primitives])
     masses = link.mass * volumes / volumes.sum()
     places = np.array([primitive.position for primitive in link.primitives])
     centre = masses @ places / link.mass
@@ -91,16 +91,6 @@ def _inertia(link: Link) -> tuple[Array, Array]:
         total += turn @ np.diag(mass * _unit_inertia(primitive)) @ turn.T
         total += mass * (arm @ arm * np.eye(3) - np.outer(arm, arm))
     return centre, total
-
-
-def _volume(primitive: Primitive) -> float:
-    size = primitive.size
-    if primitive.kind == "box":
-        return 8.0 * size[0] * size[1] * size[2]
-    ball = 4.0 / 3.0 * math.pi * size[0] ** 3
-    if primitive.kind == "sphere":
-        return ball
-    return 2.0 * math.pi * size[0] ** 2 * size[1] + (ball if primitive.kind == "capsule" else 0.0)
 
 
 def _unit_inertia(primitive: Primitive) -> Array:

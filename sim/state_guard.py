@@ -21,11 +21,14 @@ def require_sane(scene: Scene, data: mujoco.MjData, now_ns: int, folder: Path) -
     if _sane(data.qpos) and _sane(data.qvel):
         return
     names = _broken(scene, data)
-    path = save_state(folder / f"broken_state_{now_ns}.npz", scene, data, now_ns)
+    try:
+        kept = f"the state is saved in {save_state(folder / f'broken_state_{now_ns}.npz', scene, data, now_ns)}"
+    except OSError as error:
+        kept = f"the state could not be saved in {folder} ({error.strerror})"
     raise RunError(
         f"the simulation broke down at {now_ns / 1e9:.3f} s: {', '.join(names)} not finite or out of range",
         where="world",
-        right=f"the state is saved in {path}",
+        right=kept,
     )
 
 

@@ -264,6 +264,13 @@ def test_a_broken_state_stops_the_world_names_itself_and_is_saved(
     world.advance(world.now_ns + 100_000_000)
 
 
+def test_a_broken_state_that_cannot_be_saved_is_still_told() -> None:
+    world = SimWorld(HAND, "duck", fault_folder=Path("/proc"))
+    world._data.qvel[world.scene.joint_v][4] = np.nan
+    with pytest.raises(RunError, match=r"joint_f2_1.* not finite.*could not be saved in /proc"):
+        world.advance(100_000_000)
+
+
 def test_an_unknown_object_leaves_the_running_scene_alone() -> None:
     world = SimWorld(HAND, "duck")
     before = bits(world)

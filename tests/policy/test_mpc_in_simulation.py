@@ -8,9 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from knuckle.core import rotations
 from knuckle.core.errors import InputError
 from knuckle.hardware.spec.action_map import ActionMap
+from knuckle.hardware.spec.contracts import HandCommand
 from knuckle.hardware.spec.hands import hand_spec
+from knuckle.hardware.spec.kinematics import base_to_world, tip_positions
 from knuckle.policy.baselines import DoNothing
 from knuckle.policy.commands import eval_reorient
 from knuckle.policy.contract import Goal
@@ -39,14 +42,26 @@ def test_candidates_do_not_influence_each_other_and_repeat_to_the_bit() -> None:
 
 
 def test_the_planner_foresees_what_the_world_then_does() -> None:
-    world = SimWorld(HAND, "truck", seed=5)
+    world, chart, steps = SimWorld(HAND, "truck", seed=5), ActionMap(HAND), 6
     world.arm()
     state = scene_state(world)
-    model = PlannerModel(planner_scene(HAND, "truck"), ActionMap(HAND), 1)
-    future = model.roll(state, np.tile(HAND.home + 0.1, (1, 3, 1)), np.zeros(9))
+    posture = HAND.home + np.tile([0.1, 0.3, -0.4], 3)
+    model = PlannerModel(planner_scene(HAND, "truck"), chart, 1)
+    future = model.roll(state, np.tile(posture, (1, steps, 1)), np.zeros(9))
     model.close()
-    assert np.allclose(future.position[0, -1], state.position, atol=5e-3)
-    assert np.isfinite(future.quaternion).all() and np.abs(future.action).max() <= 1.0
+    before, smoothed = tip_positions(HAND, state.q), np.zeros(9)
+    for k in range(steps):
+        smoothed = chart.smooth(chart.towards(state.q, posture, smoothed), smoothed)
+        assert np.allclose(future.action[0, k], smoothed, atol=0.1)
+        until = round((k + 1) * 1e9 / HAND.control_rate_hz)
+        world.send(HandCommand(state.stamp_ns, until, chart.target(state.q, smoothed)))
+        world.advance(until)
+        state = scene_state(world)
+    tips = tip_positions(HAND, state.q)
+    assert np.linalg.norm(tips - before, axis=1).min() > 0.02
+    assert np.linalg.norm(future.tips[0, -1] - base_to_world(HAND, tips), axis=1).max() < 0.004
+    assert np.linalg.norm(future.position[0, -1] - state.position) < 0.004
+    assert rotations.angle_between(future.quaternion[0, -1], state.quaternion) < 0.05
 
 
 def test_the_same_seed_plays_the_same_episode() -> None:

@@ -35,6 +35,12 @@ def test_the_stream_scores_as_vqf_alone(made):
     assert_as_vqf_alone(made)
 
 
+def test_readings_beyond_a_nominal_range_are_taken_as_they_are(made):
+    gyr, acc = made.gyr.copy(), made.acc.copy()
+    gyr[900:910], acc[1200:1203] = 35.0, -158.0  # 2000 deg/s and 16 g, and what calibration adds
+    assert_as_vqf_alone(replace(made, gyr=gyr, acc=acc))
+
+
 @pytest.mark.data
 @pytest.mark.parametrize("trial", ["01", "18", "32"])
 def test_the_stream_scores_as_vqf_alone_on_published_trials(broad_trial, trial):

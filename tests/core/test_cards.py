@@ -43,6 +43,12 @@ def test_weights_must_be_those_of_the_card(tmp_path: Path) -> None:
         cards.load(tmp_path / "a.json", weights=weights)
 
 
+def test_weights_that_are_not_there_are_named(tmp_path: Path) -> None:
+    cards.save(CARD, tmp_path / "a.json")
+    with pytest.raises(InputError, match=r"gone\.safetensors: the file cannot be read"):
+        cards.load(tmp_path / "a.json", weights=tmp_path / "gone.safetensors")
+
+
 def _raw(tmp_path: Path) -> dict[str, Any]:
     cards.save(CARD, tmp_path / "a.json")
     loaded: dict[str, Any] = json.loads((tmp_path / "a.json").read_text())
@@ -75,7 +81,7 @@ def test_a_missing_field_is_refused(tmp_path: Path, key: str) -> None:
         cards.load(tmp_path / "b.json")
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"\xff\xfe", b"null"])
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"\xff\xfe", b"null", b"[" * 100_000])
 def test_a_file_that_is_no_json_object_is_refused(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "b.json").write_bytes(content)
     with pytest.raises(InputError, match=r"b\.json: "):

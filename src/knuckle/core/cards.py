@@ -53,14 +53,15 @@ def save(card: Card, path: Path) -> None:
 def load(path: Path, *, weights: Path | None = None) -> Card:
     """The card at ``path``; with ``weights``, their sha256 is checked against it.
 
-    Raises InputError where the file is too large, not JSON, of another schema, lacks a key, or the weights differ.
+    Raises InputError where the file is too large, not JSON, of another schema, lacks a key, or the weights differ or
+    cannot be read.
     """
     where = str(path)
     try:
         if path.stat().st_size > MAX_CARD_BYTES:
             raise InputError("the card is larger than 1 MiB", where=where, right="a knuckle model card")
         raw = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"the card cannot be read ({error})", where=where, right="a JSON model card") from error
     card = _from_json(raw, where)
     if weights is not None and card.sha256 != file_sha256(weights):
@@ -69,9 +70,13 @@ def load(path: Path, *, weights: Path | None = None) -> Card:
 
 
 def file_sha256(path: Path) -> str:
-    """The sha256 of a file, hexadecimal."""
-    with open(path, "rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+    """The sha256 of a file, hexadecimal; InputError where it cannot be read."""
+    try:
+        with open(path, "rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+    except OSError as error:
+        what = f"the file cannot be read ({error.strerror})"
+        raise InputError(what, where=str(path), right="the weights that the card is of") from error
 
 
 def _from_json(raw: Any, where: str) -> Card:

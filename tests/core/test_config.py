@@ -64,6 +64,13 @@ def test_a_value_of_another_type_is_refused(values: dict[str, object]) -> None:
         from_mapping(Planner, values)
 
 
+def test_what_yaml_may_hold_beside_is_refused_too() -> None:
+    with pytest.raises(ConfigError, match="rate: inf is not finite"):
+        from_mapping(Planner, {"rate": 10**400})
+    with pytest.raises(ConfigError, match="3: unknown key"):
+        from_mapping(Planner, {3: 1})  # type: ignore[dict-item]
+
+
 def test_a_choice_is_one_of_those_listed() -> None:
     assert from_mapping(Planner, {"world": "air"}).world == "air"
     with pytest.raises(ConfigError, match="policy.world: 'space' is not a choice; one of: table, air"):

@@ -74,7 +74,7 @@ def check_value(spec: FieldSpec, value: Any, *, where: str) -> Any:
     """``value`` as the field's type, or ConfigError naming the key, the range and the unit."""
     wanted = spec.type
     if wanted is float and isinstance(value, int) and not isinstance(value, bool):
-        value = float(value)
+        value = float(value) if abs(value) < 2**1023 else math.inf
     if not isinstance(value, wanted) or (wanted is int and isinstance(value, bool)):
         raise ConfigError(f"{value!r} is not of type {wanted.__name__}", where=where, right=spec.help)
     if isinstance(value, float) and not math.isfinite(value):
@@ -100,9 +100,9 @@ def from_mapping(cls: type[T], mapping: Mapping[str, Any], *, where: str = "") -
     specs = {spec.name: spec for spec in describe(cls)}
     values = {}
     for name, value in mapping.items():
-        key = f"{where}.{name}" if where else name
+        key = f"{where}.{name}" if where else str(name)
         if name not in specs:
-            near = get_close_matches(name, specs, n=1)
+            near = get_close_matches(str(name), specs, n=1)
             hint = f"did you mean '{near[0]}'? " if near else ""
             raise ConfigError("unknown key", where=key, right=f"{hint}known: {', '.join(sorted(specs))}")
         values[name] = check_value(specs[name], value, where=key)

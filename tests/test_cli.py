@@ -53,6 +53,13 @@ def test_every_command_shows_its_help(name: str) -> None:
     assert f"knuckle {name}" in done.stdout
 
 
+@pytest.mark.parametrize("name", list(cli.COMMANDS))
+def test_an_option_that_does_not_exist_is_one_line(name: str) -> None:
+    done = knuckle(*name.split(), "--no-such-option")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith(f"knuckle: knuckle {name}: ") and done.stderr.count("\n") == 1
+
+
 def test_an_unknown_command_is_one_line_with_the_nearest_name() -> None:
     done = knuckle("strem", "file.mat")
     assert (done.returncode, done.stdout) == (2, "")

@@ -8,7 +8,7 @@ from typing import Annotated
 import pytest
 from tyro.conf import Positional, arg
 
-from knuckle.core.arguments import parse_arguments
+from knuckle.core.arguments import parse_arguments, parse_options
 from knuckle.core.config import setting
 from knuckle.core.errors import ConfigError, InputError
 
@@ -71,3 +71,26 @@ def test_a_value_out_of_range_is_named_with_its_range():
         parse("a.txt", "--repeat-count", "10")
     with pytest.raises(ConfigError, match=r"paint\.colour: 'green' is not a choice"):
         parse("a.txt", "--colour", "green")
+
+
+@dataclass(frozen=True)
+class Plain:
+    """Options whose help is in docstrings."""
+
+    set: tuple[str, ...] = ()
+    """Given again and again."""
+    seconds: float = 0.0
+    """How long."""
+
+
+def test_options_without_settings_are_refused_in_one_line_too(capsys):
+    assert parse_options(Plain, ["--seconds", "2"], "knuckle go") == Plain(seconds=2.0)
+    for words, what in ((["--secnds", "3"], "did you mean --seconds?"), (["--seconds", "abc"], "'abc'")):
+        with pytest.raises(InputError) as caught:
+            parse_options(Plain, words, "knuckle go")
+        assert what in str(caught.value)
+        assert not set("│╭╰─\n") & set(str(caught.value))
+    assert capsys.readouterr() == ("", "")
+    with pytest.raises(SystemExit):
+        parse_options(Plain, ["--help"], "knuckle go")
+    assert "How long." in capsys.readouterr().out

@@ -23,18 +23,33 @@ def parse_arguments(cls: type[T], argv: Sequence[str], command: str) -> T:
     Raises ConfigError for a value out of its range, InputError in one line for words that do not parse, and
     SystemExit(0) after ``--help``.
     """
+    parsed = _parse(_described(cls), cls, argv, command)
+    values = {field.name: getattr(parsed, field.name) for field in dataclasses.fields(parsed)}
+    return validate(cls(**values), where=command.removeprefix("knuckle "))
+
+
+def parse_options(cls: type[T], argv: Sequence[str], command: str) -> T:
+    """``cls``, any dataclass that tyro reads, from the words after ``command``; its help is in its docstrings.
+
+    Raises InputError in one line for words that do not parse, and SystemExit(0) after ``--help``.
+    """
+    parsed: T = _parse(cls, cls, argv, command)
+    return parsed
+
+
+def _parse(shape: Any, cls: type, argv: Sequence[str], command: str) -> Any:
+    """What tyro makes of ``shape``; its box of several lines becomes one line, which names options of ``cls``."""
     import tyro
 
+    options = () if shape is cls else (tyro.conf.FlagCreatePairsOff,)
     seen = io.StringIO()
     try:
         with contextlib.redirect_stderr(seen):
-            parsed = tyro.cli(_described(cls), args=list(argv), prog=command, config=(tyro.conf.FlagCreatePairsOff,))
+            return tyro.cli(shape, args=list(argv), prog=command, config=options)
     except SystemExit as end:
         if not end.code:
             raise
         raise InputError(_complaint(seen.getvalue()), where=command, right=_hint(cls, argv, command)) from None
-    values = {field.name: getattr(parsed, field.name) for field in dataclasses.fields(parsed)}
-    return validate(cls(**values), where=command.removeprefix("knuckle "))
 
 
 def _described(cls: type) -> Any:

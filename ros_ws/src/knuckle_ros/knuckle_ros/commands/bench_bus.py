@@ -11,8 +11,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from knuckle.core.arguments import parse_options
 from knuckle.core.errors import InputError, RunError
-from knuckle.core.figures import Figures
+from knuckle.core.figures import Figures, require_writable
 
 if TYPE_CHECKING:
     from knuckle_ros.graph import Graph
@@ -41,9 +42,7 @@ class BenchBusConfig:
 
 def bench_bus(argv: list[str]) -> int:
     """Run the command."""
-    import tyro
-
-    config = tyro.cli(BenchBusConfig, args=argv, prog="knuckle bench bus")
+    config = parse_options(BenchBusConfig, argv, "knuckle bench bus")
     from rich.console import Console
     from rich.table import Table
 
@@ -51,6 +50,8 @@ def bench_bus(argv: list[str]) -> int:
 
     if not 0.5 <= config.seconds <= 3600.0:
         raise InputError(f"{config.seconds:g} s", where="--seconds", right="0.5 to 3600")
+    if config.json is not None:
+        require_writable(config.json)
     domain = ros_domain(config.domain)
     measured = _bench(config.seconds, domain)
     if config.demo:

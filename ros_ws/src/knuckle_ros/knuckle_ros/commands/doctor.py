@@ -6,6 +6,7 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from knuckle.core.arguments import parse_options
 from knuckle.core.figures import machine, write_text
 
 
@@ -23,9 +24,7 @@ class DoctorConfig:
 
 def doctor(argv: list[str]) -> int:
     """Run the command."""
-    import tyro
-
-    config = tyro.cli(DoctorConfig, args=argv, prog="knuckle doctor")
+    config = parse_options(DoctorConfig, argv, "knuckle doctor")
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text

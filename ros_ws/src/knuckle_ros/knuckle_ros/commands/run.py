@@ -11,6 +11,7 @@ from typing import Annotated
 
 import tyro
 
+from knuckle.core.arguments import parse_options
 from knuckle.core.errors import BusError, InputError
 
 MAX_DOMAIN = 101
@@ -48,13 +49,13 @@ class DemoConfig(RunOptions):
 
 def run(argv: list[str]) -> int:
     """`knuckle run [GRAPH]`."""
-    config = tyro.cli(RunConfig, args=argv, prog="knuckle run")
+    config = parse_options(RunConfig, argv, "knuckle run")
     return _run(config.graph, config)
 
 
 def demo(argv: list[str]) -> int:
     """`knuckle demo`."""
-    return _run("demo", tyro.cli(DemoConfig, args=argv, prog="knuckle demo"))
+    return _run("demo", parse_options(DemoConfig, argv, "knuckle demo"))
 
 
 def _run(name: str, options: RunOptions) -> int:

@@ -8,6 +8,7 @@ import time
 from dataclasses import dataclass
 from types import FrameType
 
+from knuckle.core.arguments import parse_arguments
 from knuckle.core.config import setting
 
 
@@ -20,12 +21,10 @@ class SetupConfig:
 
 def setup(argv: list[str]) -> int:
     """Run the command; raises BusError for missing tools and RunError for a failed build."""
-    import tyro
-
     from knuckle_ros.message_build.definitions import installed_version
     from knuckle_ros.message_build.install import set_up_messages
 
-    config = tyro.cli(SetupConfig, args=argv, prog="knuckle setup")
+    config = parse_arguments(SetupConfig, argv, "knuckle setup")
     signal.signal(signal.SIGTERM, _terminate)
     started = time.monotonic()
     changed = set_up_messages(_say, rebuild=config.rebuild)

@@ -152,7 +152,7 @@ class HandSpec:
 
 
 def _check(spec: HandSpec) -> None:
-    """Refuse a spec that contradicts itself: doubled names or ids, limits reversed, a parent that is not there."""
+    """Refuse a spec that contradicts itself: doubled names or ids, limits reversed, what a name means not there."""
     where = f"hand {spec.name}"
     for kind, values in (
         ("joint name", [j.name for j in spec.joints]),
@@ -167,11 +167,20 @@ def _check(spec: HandSpec) -> None:
             raise InputError(f"{joint.name}: home is outside its limits", where=where, right="lower <= home <= upper")
         if joint.sign not in (-1, 1):
             raise InputError(f"{joint.name}: sign is {joint.sign}", where=where, right="1 or -1")
+        if abs(math.hypot(*joint.axis) - 1.0) > 1e-6:
+            raise InputError(f"{joint.name}: axis {joint.axis} is no unit vector", where=where, right="length 1")
     seen: set[str] = set()
     for link in spec.links:
         if (link.parent is None) != (not seen) or (link.parent is not None and link.parent not in seen):
             raise InputError(f"{link.name}: its parent is not a link listed before it", where=where, right="base first")
+        if (link.parent is None) != (link.joint is None):
+            raise InputError(
+                f"{link.name}: parent or joint is missing", where=where, right="both, or none for the base"
+            )
         seen.add(link.name)
+    for tip in spec.tips:
+        if tip.link not in seen:
+            raise InputError(f"{tip.name}: its link {tip.link} does not exist", where=where, right="a link of the hand")
     moved = [link.joint for link in spec.links if link.joint is not None]
     if sorted(moved) != sorted(j.name for j in spec.joints):
         raise InputError("joints and links do not match", where=where, right="each joint turns exactly one link")

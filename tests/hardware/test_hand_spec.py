@@ -110,3 +110,13 @@ def test_a_spec_that_contradicts_itself_is_refused() -> None:
         dataclasses.replace(SPEC, joints=(*SPEC.joints[:-1], dataclasses.replace(SPEC.joints[-1], servo_id=10)))
     with pytest.raises(InputError, match="base first"):
         dataclasses.replace(SPEC, links=SPEC.links[1:])
+
+
+def test_a_spec_whose_parts_do_not_hang_together_is_refused() -> None:
+    tip, joint, link = SPEC.tips[0], SPEC.joints[0], SPEC.links[1]
+    with pytest.raises(InputError, match="its link gone does not exist"):
+        dataclasses.replace(SPEC, tips=(dataclasses.replace(tip, link="gone"),))
+    with pytest.raises(InputError, match="is no unit vector"):
+        dataclasses.replace(SPEC, joints=(dataclasses.replace(joint, axis=(0.0, 1.0, 1.0)), *SPEC.joints[1:]))
+    with pytest.raises(InputError, match=f"{link.name}: parent or joint is missing"):
+        dataclasses.replace(SPEC, links=(SPEC.links[0], dataclasses.replace(link, joint=None), *SPEC.links[2:]))

@@ -114,6 +114,33 @@ def test_a_killed_commander_from_outside_the_graph_is_noticed_by_liveliness(
     assert safety[-1].reason == "commander 'far' died"
 
 
+def test_a_strangers_flood_neither_moves_the_hand_nor_drowns_its_commander(
+    graph: str, run_graph: Start, probe: Any, safety: list[Any]
+) -> None:
+    from knuckle_msgs.msg import HandStatus
+    from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
+
+    from knuckle_ros import bus_qos
+
+    status = probe.listen(HandStatus, "hand/status")
+    run_graph(graph)
+    wait_for_state(safety, ARMED)
+    flood = probe.node.create_publisher(JointTrajectory, "joint_commands", bus_qos.commands(0.25))
+    while flood.get_subscription_count() == 0:
+        time.sleep(0.01)
+    wait_until(lambda: bool(status), 10.0, "no status")
+    sent, refused = status[-1].sent, status[-1].refused
+    wrong = JointTrajectory(joint_names=["elbow"], points=[JointTrajectoryPoint(positions=[1.0])])
+    end = time.monotonic() + 3.0
+    while time.monotonic() < end:
+        for _ in range(10):
+            flood.publish(wrong)
+        time.sleep(0.02)
+    assert safety[-1].state == ARMED, safety[-1].reason
+    assert status[-1].sent > sent + 12
+    assert status[-1].refused > refused + 500
+
+
 def test_a_silent_commander_stops_the_clock_for_a_moment_and_then_the_hand(
     graph: str, run_graph: Start, probe: Any, safety: list[Any]
 ) -> None:

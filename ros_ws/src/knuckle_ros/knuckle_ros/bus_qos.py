@@ -14,15 +14,18 @@ LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 DEPTH = QoSProfile(depth=5)
 STREAM = QoSProfile(depth=200)
 DIAGNOSTICS = QoSProfile(depth=10)
+# One reader's queue holds what all writers send: with room for one, a stranger's words would push the commander's out.
+COMMANDS_HEARD = 100
 
 
 def commands(lifespan_s: float | None = None) -> QoSProfile:
-    """``joint_commands``: reliable 1, of a publisher whose death is noticed.
+    """``joint_commands``: reliable, of a publisher whose death is noticed.
 
-    A publisher gives the wall time after which an undelivered command is worthless; a subscriber gives nothing.
+    A publisher keeps 1 and gives the wall time after which an undelivered command is worthless; a subscriber gives
+    nothing, and keeps many.
     """
     profile = QoSProfile(
-        depth=1,
+        depth=COMMANDS_HEARD if lifespan_s is None else 1,
         liveliness=LivelinessPolicy.AUTOMATIC,
         liveliness_lease_duration=Duration(nanoseconds=round(COMMANDER_LEASE_S * 1e9)),
     )

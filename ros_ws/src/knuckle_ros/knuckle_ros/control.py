@@ -40,12 +40,15 @@ class Control:
         return self._socket.fileno()
 
     def send(self, verb: str, text: str = "") -> bool:
-        """Send one message; False where the other end is gone or has not read for long."""
+        """Send one message, never waiting; False where the other end is gone or has not read for long.
+
+        A supervisor that is suspended (Ctrl-Z) must not stop the driver, which tells it of its health.
+        """
         data = f"{verb} {text}".encode()
         if len(data) > MAX_BYTES:
             raise ValueError(f"control message of {len(data)} bytes, above {MAX_BYTES}")
         try:
-            self._socket.send(data)
+            self._socket.send(data, socket.MSG_DONTWAIT)
         except OSError:
             return False
         return True

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
 from knuckle_ros.graph import ProcessOptions
@@ -33,3 +35,11 @@ def test_it_stays_dead_after_five_restarts_in_300_s_and_not_after_as_many_in_lon
 @pytest.mark.parametrize("now", [0.0, 1e9])
 def test_restart_never_means_never(now: float) -> None:
     assert not dies(GraphProcess("p", ProcessOptions(restart="never"), ()), now)
+
+
+def test_a_process_that_prints_without_end_is_read_in_portions() -> None:
+    process = GraphProcess("p", ProcessOptions(), ())
+    process.output = os.open("/dev/zero", os.O_RDONLY)
+    assert process.lines() == []
+    assert len(process._partial) <= 65536
+    os.close(process.output)

@@ -19,6 +19,7 @@ RESTARTS = 5
 RESTART_WINDOW_S = 300.0
 FIRST_BACK_OFF_S = 0.5
 LONGEST_BACK_OFF_S = 8.0
+READS = 16
 ENDED_WELL = "ended with code 0"
 LARGE_PROFILE = Path(__file__).parent / "graphs" / "shm.xml"
 
@@ -86,9 +87,12 @@ class GraphProcess:
         self.spawned += 1
 
     def lines(self, *, last: bool = False) -> list[str]:
-        """What it printed since, whole lines; with ``last`` also the unfinished one."""
+        """What it printed since, whole lines; with ``last`` also the unfinished one.
+
+        At most 1 MB at a time: one that prints without end must not keep us from the others.
+        """
         found: list[str] = []
-        while self.output >= 0:
+        for _ in range(READS if self.output >= 0 else 0):
             try:
                 data = os.read(self.output, 65536)
             except BlockingIOError:

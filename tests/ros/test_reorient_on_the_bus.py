@@ -119,3 +119,23 @@ def test_a_cancelled_goal_ends_and_the_next_is_taken(client: Client) -> None:
     assert client.result(handle).outcome == "cancelled"
     wait_until(lambda: client.said("cancelled"), "the policy never became idle")
     assert client.send().accepted
+
+
+def test_neither_a_second_engage_nor_a_strangers_words_end_a_goal(client: Client) -> None:
+    from geometry_msgs.msg import PoseStamped
+    from sensor_msgs.msg import JointState
+    from std_srvs.srv import Trigger
+
+    joints = client.probe.node.create_publisher(JointState, "joint_states", 10)
+    poses = client.probe.node.create_publisher(PoseStamped, "object/pose", 10)
+    handle = client.send(time_limit=2.0)
+    assert client.probe.call(Trigger, "policy/engage").message == "armed already"
+    nonsense = PoseStamped()
+    nonsense.pose.orientation.w = 0.0
+    for _ in range(10):
+        joints.publish(JointState(name=["elbow"], position=[1.0]))
+        poses.publish(nonsense)
+        time.sleep(0.02)
+    assert not client.send().accepted
+    assert not any("refused" in word.data for word in client.status)
+    assert client.result(handle).outcome == "succeeded"

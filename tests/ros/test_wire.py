@@ -75,3 +75,35 @@ def test_an_image_that_is_not_what_it_says_is_refused(field: str, value: object)
     setattr(message, field, value)
     with pytest.raises(InputError, match="depth image"):
         depth_of(message)
+
+
+def test_joint_states_are_mapped_by_name_and_refused_where_they_do_not_say_all() -> None:
+    from sensor_msgs.msg import JointState
+
+    from knuckle.core.errors import InputError
+    from knuckle_ros.wire import joints_of
+
+    q, dq = joints_of(JointState(name=["b", "x", "a"], position=[1.0, 2.0, 3.0], velocity=[4.0, 5.0, 6.0]), ("a", "b"))
+    assert (q.tolist(), dq.tolist()) == ([3.0, 1.0], [6.0, 4.0])
+    for fields, what in (
+        ({"name": ["a"], "position": [0.0], "velocity": [0.0]}, "joints missing: b"),
+        ({"name": ["a", "b"], "position": [0.0, 0.0]}, "2 names with other counts"),
+        ({"name": ["a", "b"], "position": [0.0, np.nan], "velocity": [0.0, 0.0]}, "not finite"),
+        ({"name": ["a", "b"], "position": [0.0, 0.0], "velocity": [np.inf, 0.0]}, "not finite"),
+    ):
+        with pytest.raises(InputError, match=what):
+            joints_of(JointState(**fields), ("a", "b"))
+
+
+def test_a_pose_is_refused_where_it_is_none() -> None:
+    from knuckle.core.errors import InputError
+    from knuckle_ros.wire import pose_msg, pose_of
+
+    position, quaternion = pose_of(pose_msg(0, "world", [1.0, 2.0, 3.0], [0.0, 1.0, 0.0, 0.0]), where="object/pose")
+    assert (position.tolist(), quaternion.tolist()) == ([1.0, 2.0, 3.0], [0.0, 1.0, 0.0, 0.0])
+    for bad_position, bad_quaternion, what in (
+        ([np.nan, 0.0, 0.0], [1.0, 0.0, 0.0, 0.0], "is not finite"),
+        ([0.0, 0.0, 0.0], [0.0, 0.0, 0.0, 0.0], "the quaternion is zero"),
+    ):
+        with pytest.raises(InputError, match=what):
+            pose_of(pose_msg(0, "world", bad_position, bad_quaternion), where="object/pose")

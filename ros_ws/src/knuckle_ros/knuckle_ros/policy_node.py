@@ -6,6 +6,7 @@ import queue
 import threading
 import time
 from collections import deque
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,7 +36,7 @@ from knuckle_ros.diagnostics import Diagnostics, Level
 from knuckle_ros.host_context import HostContext
 from knuckle_ros.parameters import declare
 from knuckle_ros.steady_timer import steady_timer
-from knuckle_ros.wire import command_msg, from_ros_quaternion, stamp_ns, to_ros_quaternion
+from knuckle_ros.wire import command_msg, from_ros_quaternion, joints_of, pose_of, stamp_ns, to_ros_quaternion
 
 ENGAGE_AGAIN_S = 0.5
 
@@ -54,9 +55,10 @@ class Config:
 
 @dataclass
 class Request:
-    """An accepted goal on its way through the worker."""
+    """An accepted goal on its way through the worker. It ends with the ``lease`` under which it was accepted."""
 
     goal: Goal
+    lease: str
     handle: Any
     done: Future
     started_wall: float = 0.0
@@ -73,7 +75,7 @@ class PolicyNode:
         policy = make_controller(self.config.model, self.hand, seed=self.config.seed, threads=self.config.threads)
         self.runner = ReorientRunner(self.hand, policy)
         self.tracker = SceneTracker(self.hand)
-        self.lease = ""
+        self.lease = self.worked_lease = ""
         self.request: Request | None = None
         self.accepted: Goal | None = None
         self.starting = self.engage_wanted = self.config.engage and not context.restarted
@@ -111,7 +113,7 @@ class PolicyNode:
 
     def close(self) -> None:
         """End the worker and its planner."""
-        self.states.put(None)
+        self._put(None)
         self.worker.join(timeout=5.0)
         self.runner.policy.close()
         self.server.destroy()
@@ -120,36 +122,48 @@ class PolicyNode:
     # What comes in, on the executor's thread
 
     def _on_joints(self, message: JointState) -> None:
-        index = {name: i for i, name in enumerate(message.name)}
-        missing = [name for name in self.hand.joint_names if name not in index]
-        if missing:
-            raise InputError(f"joints missing: {', '.join(missing)}", where="joint_states", right="every joint by name")
-        order = [index[name] for name in self.hand.joint_names]
-        q, dq = np.array(message.position)[order], np.array(message.velocity)[order]
+        try:
+            q, dq = joints_of(message, self.hand.joint_names)
+        except InputError as error:
+            self._refuse(error)
+            return
         self.joints_ns = stamp_ns(message.header.stamp)
         self._hand_over(self.tracker.push_joints(self.joints_ns, q, dq))
 
     def _on_pose(self, message: PoseStamped) -> None:
-        p = message.pose.position
-        quaternion = from_ros_quaternion(message.pose.orientation)
-        self._hand_over(self.tracker.push_pose(stamp_ns(message.header.stamp), np.array([p.x, p.y, p.z]), quaternion))
+        try:
+            position, quaternion = pose_of(message, where="object/pose")
+        except InputError as error:
+            self._refuse(error)
+            return
+        self._hand_over(self.tracker.push_pose(stamp_ns(message.header.stamp), position, quaternion))
+
+    def _refuse(self, error: InputError) -> None:
+        """A stranger's message must end neither the policy nor its goal; without states of its own the hand holds."""
+        self.diagnostics.dropped()
+        self.diagnostics.value("last_refusal", str(error))
 
     def _hand_over(self, state: SceneState | None) -> None:
-        if state is None:
-            return
+        if state is not None:
+            self._put(state)
+
+    def _put(self, item: SceneState | None) -> None:
+        """Give the worker ``item`` (None: the end), instead of the oldest where it lags; only this thread puts."""
         if self.states.full():
-            self.states.get_nowait()
-        self.states.put_nowait(state)
+            # The worker may just have taken them.
+            with suppress(queue.Empty):
+                self.states.get_nowait()
+        self.states.put_nowait(item)
 
     def _on_safety(self, message: SafetyState) -> None:
-        """The hand left ARMED: our lease is void, and the goal in hand, if any, ends as held."""
+        """The hand left ARMED, or another armed it: our lease is void, and the goal in hand, if any, ends as held."""
         self.stopped = message.state == SafetyState.STOPPED
-        if message.state == SafetyState.ARMED:
-            self.seen_armed = message.holder == self.node.get_name()
+        if message.state == SafetyState.ARMED and message.holder == self.node.get_name():
+            self.seen_armed = True
             return
         if not self.seen_armed and stamp_ns(message.header.stamp) <= self.asked_ns:
             return  # A word from before the arming, late on its way.
-        if message.state != SafetyState.ARMED and self.lease:
+        if self.lease:
             self.lease = ""
             self._say(f"idle: hand not armed ({message.reason})")
 
@@ -158,7 +172,8 @@ class PolicyNode:
             self.accepted = self._check_goal(goal)
         except KnuckleError as error:
             self.node.get_logger().error(f"goal refused: {error}")
-            self._say(f"idle: goal refused: {error}")
+            if self.request is None:
+                self._say(f"idle: goal refused: {error}")
             return GoalResponse.REJECT
         return GoalResponse.ACCEPT
 
@@ -183,7 +198,7 @@ class PolicyNode:
         goal, self.accepted = self.accepted, None
         if goal is None:
             raise RunError("a goal runs that was never accepted", where="reorient")
-        request = Request(goal, handle, Future())
+        request = Request(goal, self.lease, handle, Future())
         self.request = request
         self._show_goal(goal)
         result = await request.done
@@ -196,8 +211,10 @@ class PolicyNode:
         return result
 
     def _on_engage(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
-        self.engage_wanted = True
-        response.success, response.message = True, "asking the hand for the lease"
+        """Ask for the lease; asked again while we hold it, the hand would refuse, and nothing has to change."""
+        self.engage_wanted = not self.lease
+        response.success = True
+        response.message = "armed already" if self.lease else "asking the hand for the lease"
         return response
 
     def _poll(self) -> None:
@@ -239,18 +256,24 @@ class PolicyNode:
     def _step(self, state: SceneState) -> None:
         began = time.monotonic()
         self.pace.append((began, state.stamp_ns))
-        request = self.request
+        # Once for the whole step: both may change in the executor's thread meanwhile.
+        request, lease = self.request, self.lease
+        if lease != self.worked_lease:
+            # The hand may have been moved since: the next posture is measured anew.
+            self.worked_lease, self.runner.target = lease, None
+        if request is not None and request.result is None and (not lease or request.lease != lease):
+            self.runner.cancel()
+            self._finish(request, None, "held", float("nan"), 0.0)
+        if not lease:
+            return
         if request is not None and self.runner.goal is None and request.result is None:
             self.runner.start(request.goal, state)
             request.started_wall = time.monotonic()
         if request is not None and request.handle.is_cancel_requested and self.runner.goal is not None:
             self.runner.cancel()
             self._finish(request, None, "cancelled", float("nan"), 0.0)
-        if not self.lease:
-            self._lost(request)
-            return
         step = self.runner.step(state)
-        self._publish(state, step.target)
+        self._publish(state, step.target, lease)
         self.diagnostics.produced(time.monotonic() - began)
         if request is None or request.result is not None:
             return
@@ -259,13 +282,6 @@ class PolicyNode:
         request.handle.publish_feedback(Reorient.Feedback(angle=step.angle, elapsed=elapsed, real_time_factor=factor))
         if step.verdict is not None:
             self._finish(request, step.verdict, step.verdict.outcome, step.verdict.angle, step.verdict.duration)
-
-    def _lost(self, request: Request | None) -> None:
-        """Without the lease nothing is commanded: a goal that runs ends, and the next posture is measured anew."""
-        self.runner.target = None
-        if request is not None and request.result is None:
-            self.runner.cancel()
-            self._finish(request, None, "held", float("nan"), 0.0)
 
     def _finish(self, request: Request, verdict: Verdict | None, outcome: str, angle: float, duration: float) -> None:
         wall = max(time.monotonic() - request.started_wall, 1e-9)
@@ -279,10 +295,10 @@ class PolicyNode:
         self.finished.append(request)
         self._say(f"idle: {outcome}")
 
-    def _publish(self, state: SceneState, target: np.ndarray) -> None:
+    def _publish(self, state: SceneState, target: np.ndarray, lease: str) -> None:
         validity = round(1e9 * self.config.validity_cycles / self.hand.control_rate_hz)
         command = HandCommand(state.stamp_ns, state.stamp_ns + validity, target)
-        self.commands.publish(command_msg(list(self.hand.joint_names), command, self.lease))
+        self.commands.publish(command_msg(list(self.hand.joint_names), command, lease))
 
     def _real_time_factor(self) -> float:
         (wall_0, sim_0), (wall_1, sim_1) = self.pace[0], self.pace[-1]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import array
 import sys
+from collections.abc import Sequence
 
 import numpy as np
 from builtin_interfaces.msg import Duration, Time
@@ -14,6 +15,7 @@ from std_msgs.msg import Header
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
 from knuckle.core.errors import InputError
+from knuckle.core.rotations import require_unit
 from knuckle.hardware.spec.contracts import DepthFrame, HandCommand, HandState, Intrinsics
 
 Array = NDArray[np.float64]
@@ -80,6 +82,31 @@ def joint_state_msg(names: list[str], state: HandState) -> JointState:
         velocity=state.dq.tolist(),
         effort=state.effort.tolist(),
     )
+
+
+def joints_of(message: JointState, names: Sequence[str]) -> tuple[Array, Array]:
+    """``q`` rad and ``dq`` rad/s in the order of ``names``; InputError where one is missing or not finite."""
+    index = {name: i for i, name in enumerate(message.name)}
+    missing = [name for name in names if name not in index]
+    if missing:
+        raise InputError(f"joints missing: {', '.join(missing)}", where="joint_states", right="every joint by name")
+    if not len(message.name) == len(message.position) == len(message.velocity):
+        right = "a position and a velocity for each"
+        raise InputError(f"{len(message.name)} names with other counts", where="joint_states", right=right)
+    order = [index[name] for name in names]
+    q, dq = np.array(message.position)[order], np.array(message.velocity)[order]
+    if not (np.isfinite(q).all() and np.isfinite(dq).all()):
+        raise InputError("a value is not finite", where="joint_states", right="finite angles and rates")
+    return q, dq
+
+
+def pose_of(message: PoseStamped, *, where: str) -> tuple[Array, Array]:
+    """Position (3,) m and unit quaternion w x y z; InputError where they are none."""
+    p = message.pose.position
+    position = np.array([p.x, p.y, p.z])
+    if not np.isfinite(position).all():
+        raise InputError(f"position {position.tolist()} is not finite", where=where, right="finite metres")
+    return position, require_unit(from_ros_quaternion(message.pose.orientation), where=where)
 
 
 def command_msg(names: list[str], command: HandCommand, lease: str = "") -> JointTrajectory:

@@ -8,12 +8,14 @@ from typing import Any
 import numpy as np
 from geometry_msgs.msg import PoseStamped
 from knuckle_msgs.action import Reorient
+from knuckle_msgs.msg import SafetyState
 from rclpy.action.client import ActionClient
 from rclpy.node import Node
 from std_srvs.srv import Trigger
 
 from knuckle.core import rotations
 from knuckle.core.config import setting
+from knuckle_ros.bus_qos import LATCHED
 from knuckle_ros.diagnostics import Diagnostics, Level
 from knuckle_ros.host_context import HostContext
 from knuckle_ros.parameters import declare
@@ -35,7 +37,7 @@ class Config:
 
 
 class GoalNode:
-    """Sends goals at a random turn from the object's orientation; after a drop it asks the world to reset."""
+    """While the hand is armed it sends goals, random turns of the object; after a drop it asks the world to reset."""
 
     def __init__(self, name: str, config: Config, context: HostContext) -> None:
         self.node = Node(name)
@@ -43,13 +45,14 @@ class GoalNode:
         self.rng = np.random.default_rng(self.config.seed)
         self.orientation: np.ndarray | None = None
         self.handle: Any = None
-        self.waiting = False
+        self.waiting = self.armed = False
         self.reset_wanted = False
         self.diagnostics = Diagnostics(self.node, context)
         self.diagnostics.level(Level.OK, "waiting for the policy")
         self.client = ActionClient(self.node, Reorient, "reorient")
         self.reset = self.node.create_client(Trigger, "world/reset")
         self.node.create_subscription(PoseStamped, "object/pose", self._on_pose, 1)
+        self.node.create_subscription(SafetyState, "safety/state", self._on_safety, LATCHED)
         self.node.create_service(Trigger, "goals/next", self._on_next)
         self.timer = steady_timer(self.node, self.config.pause, self._tick)
 
@@ -61,6 +64,9 @@ class GoalNode:
     def _on_pose(self, message: PoseStamped) -> None:
         self.orientation = from_ros_quaternion(message.pose.orientation)
 
+    def _on_safety(self, message: SafetyState) -> None:
+        self.armed = message.state == SafetyState.ARMED
+
     def _on_next(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         """Give the running goal up; the next one follows after the pause."""
         if self.handle is not None:
@@ -69,11 +75,12 @@ class GoalNode:
         return response
 
     def _tick(self) -> None:
-        if self.waiting or self.orientation is None or not self.client.server_is_ready():
+        if self.waiting or not self.armed or self.orientation is None or not self.client.server_is_ready():
             return
         if self.reset_wanted:
-            self.reset_wanted = False
-            self.reset.call_async(Trigger.Request())
+            if self.reset.service_is_ready():
+                self.reset_wanted = False
+                self.reset.call_async(Trigger.Request())
             return
         self.waiting = True
         goal = self._draw(self.orientation)

@@ -130,6 +130,7 @@ def test_a_misspelt_key_stops_the_run_before_a_node_is_built(graph: str, run_gra
     assert run.wait() == 2
     right = "unknown key; did you mean 'period'? known: build_time, fail_at, fail_build, hang_at, period"
     assert run.lines[-1] == f"knuckle: --set b.perod: {right}"
+    assert not any("building" in line or "a built" in line for line in run.lines)
 
 
 def test_a_node_that_cannot_be_built_ends_the_run_with_its_line(graph: str, run_graph: Start) -> None:

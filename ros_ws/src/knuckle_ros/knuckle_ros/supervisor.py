@@ -168,7 +168,9 @@ class Supervisor:
 
     def _let_go(self) -> None:
         """Once every process has checked its parameters all may build their nodes: bad input starts nothing."""
-        if any(p.state in ("waiting", "starting") and p.spawned <= 1 for p in self.processes):
+        if self._failure is not None or any(
+            p.state in ("waiting", "starting") and p.spawned <= 1 for p in self.processes
+        ):
             return
         for process in self.processes:
             if process.state == "checked" and process.control is not None:

@@ -166,6 +166,25 @@ def test_the_page_answers_on_this_machine_alone(graph: str, port: int, run_graph
     assert addresses == {"0100007F"}
 
 
+def test_strangers_words_do_not_end_the_page(graph: str, run_graph: Callable[..., Any], probe: Any) -> None:
+    from geometry_msgs.msg import PoseStamped
+    from std_msgs.msg import String
+
+    from knuckle_ros.bus_qos import LATCHED
+
+    run = run_graph(graph)
+    run.wait_for("process page: running")
+    said = probe.node.create_publisher(String, "player/configuration", LATCHED)
+    goals = probe.node.create_publisher(PoseStamped, "reorient/goal", LATCHED)
+    nowhere = PoseStamped()
+    nowhere.header.frame_id, nowhere.pose.orientation.w = "world", 0.0
+    goals.publish(nowhere)
+    said.publish(String(data="not json"))
+    run.wait_for("player/configuration: no configuration in it")
+    run.wait_for("reorient/goal: the quaternion is zero")
+    assert list(run.children()) == ["page"]
+
+
 def test_a_port_in_use_ends_the_run_with_one_line_that_names_it(
     graph: str, port: int, run_graph: Callable[..., Any]
 ) -> None:

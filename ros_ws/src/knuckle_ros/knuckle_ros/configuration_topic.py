@@ -37,7 +37,16 @@ def configuration_kind(text: str) -> str:
 
 def read_configuration(text: str, cls: type[T], *, where: str) -> T:
     """The ``cls`` that was published; RecordingError or ConfigError where the text does not hold one."""
-    said = json.loads(text)
-    if not isinstance(said.get("config"), dict):
+    return from_mapping(cls, said_configuration(text, where=where), where=where)
+
+
+def said_configuration(text: str, *, where: str) -> dict[str, Any]:
+    """The values that were published, unchecked; RecordingError where the text does not hold any."""
+    try:
+        said = json.loads(text)
+    except ValueError:
+        said = None
+    if not isinstance(said, dict) or not isinstance(said.get("config"), dict):
         raise RecordingError("no configuration in it", where=where, right='{"kind": ..., "config": {...}}')
-    return from_mapping(cls, said["config"], where=where)
+    config: dict[str, Any] = said["config"]
+    return config

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,12 +16,13 @@ from std_srvs.srv import Trigger
 
 from knuckle.core import rotations
 from knuckle.core.config import setting
+from knuckle.core.errors import InputError
 from knuckle_ros.bus_qos import LATCHED
 from knuckle_ros.diagnostics import Diagnostics, Level
 from knuckle_ros.host_context import HostContext
 from knuckle_ros.parameters import declare
 from knuckle_ros.steady_timer import steady_timer
-from knuckle_ros.wire import from_ros_quaternion, to_ros_quaternion
+from knuckle_ros.wire import pose_of, to_ros_quaternion
 
 
 @dataclass(frozen=True)
@@ -62,7 +64,9 @@ class GoalNode:
         self.node.destroy_node()
 
     def _on_pose(self, message: PoseStamped) -> None:
-        self.orientation = from_ros_quaternion(message.pose.orientation)
+        # A stranger's nonsense is not drawn from; the policy, which hears it too, counts it.
+        with suppress(InputError):
+            self.orientation = pose_of(message, where="object/pose")[1]
 
     def _on_safety(self, message: SafetyState) -> None:
         self.armed = message.state == SafetyState.ARMED

@@ -6,7 +6,6 @@ goes to the page.
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -26,14 +25,14 @@ from std_msgs.msg import String
 from tf2_msgs.msg import TFMessage
 
 from knuckle.core.config import setting
-from knuckle.core.errors import InputError
+from knuckle.core.errors import InputError, RecordingError
 from knuckle.hardware.spec.hand_spec import Array
 from knuckle.hardware.spec.hands import hand_spec
 from knuckle.hardware.spec.mounts import OPTICAL_FRAME
 from knuckle.perception.cloud import POINT, Cloud
 from knuckle.sim.objects import OBJECTS, object_shape
 from knuckle_ros.bus_qos import LATCHED
-from knuckle_ros.configuration_topic import SUFFIX
+from knuckle_ros.configuration_topic import SUFFIX, said_configuration
 from knuckle_ros.diagnostics import Diagnostics, Level
 from knuckle_ros.host_context import HostContext
 from knuckle_ros.page.heard import AngleHistory, Health, Pace, Safety
@@ -44,7 +43,7 @@ from knuckle_ros.page.scene_view import SceneView
 from knuckle_ros.page_buttons import PageButtons
 from knuckle_ros.parameters import declare
 from knuckle_ros.perception_feed import CAMERA_INFO, FRAME, JOINT_STATES, POINTS
-from knuckle_ros.wire import from_ros_quaternion, intrinsics_of, stamp_ns
+from knuckle_ros.wire import from_ros_quaternion, intrinsics_of, pose_of, stamp_ns
 
 FRAME_S = 0.05
 CURVE_S = 0.4
@@ -128,8 +127,12 @@ class PageNode:
         self._cloud = message
 
     def _on_player(self, message: String) -> None:
-        config = json.loads(message.data)["config"]
-        self._recording = PurePath(config["file"]).name
+        try:
+            config = said_configuration(message.data, where=f"{PLAYER}{SUFFIX}")
+        except RecordingError as error:
+            self.node.get_logger().warning(str(error), once=True)
+            return
+        self._recording = PurePath(str(config.get("file", ""))).name
 
     def _on_frames(self, message: TFMessage) -> None:
         for frame in message.transforms:
@@ -142,14 +145,26 @@ class PageNode:
         self._news["joints"] = message
 
     def _on_object(self, message: PoseStamped) -> None:
+        pose = self._pose(message, "object/pose")
+        if pose is None:
+            return
         self._object_seen = True
-        self._news["object"] = message
-        orientation = from_ros_quaternion(message.pose.orientation)
+        self._news["object"] = pose
+        orientation = pose[1]
         self._degrees = self._angles.note(stamp_ns(message.header.stamp), orientation, self._goal)
 
     def _on_goal(self, message: PoseStamped) -> None:
-        self._goal = from_ros_quaternion(message.pose.orientation) if message.header.frame_id else None
+        pose = self._pose(message, "reorient/goal") if message.header.frame_id else None
+        self._goal = None if pose is None else pose[1]
         self._news["goal"] = True
+
+    def _pose(self, message: PoseStamped, topic: str) -> tuple[Array, Array] | None:
+        """Position and orientation; None, and a warning, where a stranger published what is neither."""
+        try:
+            return pose_of(message, where=topic)
+        except InputError as error:
+            self.node.get_logger().warning(str(error), once=True)
+            return None
 
     def _on_task(self, message: String) -> None:
         self._task = message.data
@@ -212,9 +227,8 @@ class PageNode:
         if np.isfinite(q).all():
             self._scene.show_joints(q)
 
-    def _show_object(self, message: PoseStamped) -> None:
-        p = message.pose.position
-        self._scene.show_object(np.array([p.x, p.y, p.z]), from_ros_quaternion(message.pose.orientation))
+    def _show_object(self, pose: tuple[Array, Array]) -> None:
+        self._scene.show_object(*pose)
 
     def _show_cloud(self, message: PointCloud2) -> None:
         """Draw a cloud of perception's own layout; another publisher's is left alone."""

@@ -98,6 +98,8 @@ class Host:
             self.control.send("ready")
             executor.spin(self.stopping.is_set)
         finally:
+            # After a failure too nothing may hang on its way out, unseen by the supervisor.
+            signal.alarm(END_WITHIN_S)
             for node in reversed(hosted):
                 executor.remove_node(node.node)
                 node.close()

@@ -1,4 +1,4 @@
-"""The quality of service of the bus's topics, written once for both ends (see the table in ARCHITECTURE.md)."""
+"""The quality of service of the bus's topics, written once for both ends."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from knuckle.policy.mpc_config import MpcConfig
 CONTROLLERS = ("mpc", "nothing", "random")
 
 
-def make_controller(name: str, hand: HandSpec, *, seed: int = 0, threads: int = 2) -> Policy:
+def make_controller(name: str, hand: HandSpec, *, seed: int = 0, threads: int = 2, where: str = "") -> Policy:
     """The controller ``name`` for ``hand``; InputError lists the known ones."""
     if name == "mpc":
         return SamplingMpc(hand, MpcConfig(threads=threads), seed=seed)
@@ -20,4 +20,4 @@ def make_controller(name: str, hand: HandSpec, *, seed: int = 0, threads: int = 
         return DoNothing(hand)
     if name == "random":
         return RandomActions(hand, seed=seed)
-    raise unknown_name("controller", name, CONTROLLERS)
+    raise unknown_name("controller", name, CONTROLLERS, where=where)

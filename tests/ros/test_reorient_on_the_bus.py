@@ -79,6 +79,7 @@ def test_goals_that_cannot_be_taken_are_refused_with_the_reason(client: Client) 
     for reason, xyzw, fields in (
         ("goal orientation: the quaternion is zero", (0.0, 0.0, 0.0, 0.0), {}),
         ("the quaternion's norm is 2, not 1", (0.0, 0.0, 0.0, 2.0), {}),
+        ("reorient.object_name: no hammer here; duck", UPRIGHT, {"object_name": "hammer"}),
         ("unknown object 'dck'; did you mean 'duck'", UPRIGHT, {"object_name": "dck"}),
         ("goal tolerance: 0.0 is not positive", UPRIGHT, {"tolerance": 0.0}),
         ("goal time limit: nan is not positive", UPRIGHT, {"time_limit": float("nan")}),

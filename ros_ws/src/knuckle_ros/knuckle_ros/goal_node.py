@@ -12,6 +12,7 @@ from knuckle_msgs.action import Reorient
 from knuckle_msgs.msg import SafetyState
 from rclpy.action.client import ActionClient
 from rclpy.node import Node
+from std_msgs.msg import String
 from std_srvs.srv import Trigger
 
 from knuckle.core import rotations
@@ -29,7 +30,7 @@ from knuckle_ros.wire import pose_of, to_ros_quaternion
 class Config:
     """Parameters of the goal node."""
 
-    object_name: str = setting("hammer", "object to turn")
+    object_name: str = setting("", "object to turn; empty for the one that the world names")
     angle_low: float = setting(0.8, "smallest turn asked for", low=0.0, high=3.1416, unit="rad")
     angle_high: float = setting(1.6, "largest turn asked for", low=0.0, high=3.1416, unit="rad")
     tolerance: float = setting(0.4, "angle within which a goal is reached", low=0.01, high=3.0, unit="rad")
@@ -46,6 +47,7 @@ class GoalNode:
         self.config = declare(self.node, config)
         self.rng = np.random.default_rng(self.config.seed)
         self.orientation: np.ndarray | None = None
+        self.object_name = self.config.object_name
         self.handle: Any = None
         self.waiting = self.armed = False
         self.reset_wanted = False
@@ -54,6 +56,7 @@ class GoalNode:
         self.client = ActionClient(self.node, Reorient, "reorient")
         self.reset = self.node.create_client(Trigger, "world/reset")
         self.node.create_subscription(PoseStamped, "object/pose", self._on_pose, 1)
+        self.node.create_subscription(String, "object/name", self._on_name, LATCHED)
         self.node.create_subscription(SafetyState, "safety/state", self._on_safety, LATCHED)
         self.node.create_service(Trigger, "goals/next", self._on_next)
         self.timer = steady_timer(self.node, self.config.pause, self._tick)
@@ -68,6 +71,9 @@ class GoalNode:
         with suppress(InputError):
             self.orientation = pose_of(message, where="object/pose")[1]
 
+    def _on_name(self, message: String) -> None:
+        self.object_name = self.config.object_name or message.data
+
     def _on_safety(self, message: SafetyState) -> None:
         self.armed = message.state == SafetyState.ARMED
 
@@ -79,7 +85,8 @@ class GoalNode:
         return response
 
     def _tick(self) -> None:
-        if self.waiting or not self.armed or self.orientation is None or not self.client.server_is_ready():
+        known = self.orientation is not None and self.object_name != ""
+        if self.waiting or not (self.armed and known and self.client.server_is_ready()):
             return
         if self.reset_wanted:
             if self.reset.service_is_ready():
@@ -87,14 +94,14 @@ class GoalNode:
                 self.reset.call_async(Trigger.Request())
             return
         self.waiting = True
-        goal = self._draw(self.orientation)
+        goal = self._draw(np.asarray(self.orientation))
         self.client.send_goal_async(goal).add_done_callback(self._on_answer)
 
     def _draw(self, orientation: np.ndarray) -> Reorient.Goal:
         axis = self.rng.standard_normal(3)
         angle = np.array(self.rng.uniform(self.config.angle_low, self.config.angle_high))
         turn = rotations.from_axis_angle(axis / np.linalg.norm(axis), angle)
-        goal = Reorient.Goal(object_name=self.config.object_name)
+        goal = Reorient.Goal(object_name=self.object_name)
         goal.header.frame_id = "world"
         goal.orientation = to_ros_quaternion(rotations.normalize(rotations.multiply(turn, orientation)))
         goal.tolerance, goal.time_limit = self.config.tolerance, self.config.time_limit

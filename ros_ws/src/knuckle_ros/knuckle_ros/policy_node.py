@@ -72,10 +72,13 @@ class PolicyNode:
         self.node = Node(name)
         self.config = declare(self.node, config)
         self.hand = hand_spec(self.config.hand, where=f"{name}.hand")
-        policy = make_controller(self.config.model, self.hand, seed=self.config.seed, threads=self.config.threads)
+        policy = make_controller(
+            self.config.model, self.hand, seed=self.config.seed, threads=self.config.threads, where=f"{name}.model"
+        )
         self.runner = ReorientRunner(self.hand, policy)
         self.tracker = SceneTracker(self.hand)
         self.lease = self.worked_lease = ""
+        self.object_name = ""
         self.request: Request | None = None
         self.accepted: Goal | None = None
         self.starting = self.engage_wanted = self.config.engage and not context.restarted
@@ -97,6 +100,7 @@ class PolicyNode:
         self.status_pub = node.create_publisher(String, "reorient/status", bus_qos.LATCHED)
         node.create_subscription(JointState, "joint_states", self._on_joints, bus_qos.JOINT_STATES)
         node.create_subscription(PoseStamped, "object/pose", self._on_pose, 10)
+        node.create_subscription(String, "object/name", self._on_name, bus_qos.LATCHED)
         node.create_subscription(SafetyState, "safety/state", self._on_safety, bus_qos.LATCHED)
         self.arm = node.create_client(Arm, "hand/arm")
         node.create_service(Trigger, "policy/engage", self._on_engage)
@@ -189,7 +193,12 @@ class PolicyNode:
         quaternion = from_ros_quaternion(goal.orientation)
         wanted = Goal(goal.object_name, quaternion, goal.tolerance, goal.time_limit)
         self.runner.policy.check(wanted)
+        if self.object_name not in ("", wanted.object_name):
+            raise InputError(f"no {wanted.object_name} here", where="reorient.object_name", right=self.object_name)
         return wanted
+
+    def _on_name(self, message: String) -> None:
+        self.object_name = message.data
 
     def _on_cancel(self, handle: Any) -> CancelResponse:
         return CancelResponse.ACCEPT

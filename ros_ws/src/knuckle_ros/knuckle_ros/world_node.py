@@ -10,6 +10,7 @@ from typing import Any
 from geometry_msgs.msg import PoseStamped
 from rclpy.node import Node
 from rosgraph_msgs.msg import Clock
+from std_msgs.msg import String
 from std_srvs.srv import Trigger
 from tf2_msgs.msg import TFMessage
 
@@ -60,6 +61,8 @@ class WorldNode:
         context.shared[KEY] = self.world
         self._clock = self.node.create_publisher(Clock, "/clock", JOINT_STATES)
         self._pose = self.node.create_publisher(PoseStamped, "object/pose", JOINT_STATES)
+        self._name = self.node.create_publisher(String, "object/name", LATCHED)
+        self._name.publish(String(data=world.object_name))
         self._frames = self.node.create_publisher(TFMessage, "/tf_static", LATCHED)
         mount = transform_msg(world.now_ns, "world", "hand_base", hand.mount_position, hand.mount_quaternion)
         self._frames.publish(TFMessage(transforms=[mount]))
@@ -98,6 +101,7 @@ class WorldNode:
 
     def _on_reset(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         self.world.sim.reset(self._seed, self._object)
+        self._name.publish(String(data=self._object))
         self._seed += 1
         response.success, response.message = True, f"{self._object} on the table anew"
         return response

@@ -14,19 +14,23 @@ BEHIND_S = 0.1
 
 
 class Pace:
-    """Simulated against wall time, at real time; what was lost is not caught up with."""
+    """Simulated against wall time, at real time at most; of what was lost up to ``BEHIND_S`` is caught up with.
+
+    That is more than a control cycle: a world that waits for its planner in every cycle then steps through the next
+    one at once, and runs as fast as the planner instead of cycle and planning one after the other.
+    """
 
     def __init__(self) -> None:
         self._anchor: tuple[float, int] | None = None
         self._marks: deque[tuple[float, int]] = deque(maxlen=256)
 
     def wait_s(self, wall_s: float, sim_ns: int) -> float:
-        """How long to wait before simulated time may be ``sim_ns``; a world far behind starts a new schedule."""
+        """How long to wait before simulated time may be ``sim_ns``; what lies further behind is given up."""
         if self._anchor is None:
             self._anchor = (wall_s, sim_ns)
         wait = self._anchor[0] + (sim_ns - self._anchor[1]) * 1e-9 - wall_s
         if wait < -BEHIND_S:
-            self._anchor = (wall_s, sim_ns)
+            self._anchor = (wall_s - BEHIND_S, sim_ns)
         return max(0.0, wait)
 
     def reached(self, wall_s: float, sim_ns: int) -> None:

@@ -91,6 +91,23 @@ def test_the_outputs_of_a_living_graph_come_again_to_the_last_bit(recorded: Path
         assert figures[f"{topic}_different"] == figures[f"{topic}_missing"] == 0
 
 
+def test_readings_that_were_heard_later_than_the_first_state_do_not_spoil_the_estimates(
+    recorded: Path, tmp_path: Path
+) -> None:
+    late = tmp_path / "late.mcap"
+    left_out = {"imu": 200, "magnetic_field": 150}
+
+    def change(name: str, data: bytes) -> bytes | None:
+        left_out[name] = left_out.get(name, 0) - 1
+        return None if left_out[name] >= 0 else data
+
+    rewrite(recorded, late, change)
+    figures = tmp_path / "figures.json"
+    said = knuckle("replay", str(late), "--json", str(figures))
+    assert said.returncode == 0, said.stdout + said.stderr
+    assert json.loads(figures.read_text())["figures"]["palm_estimate_identical"] > 100
+
+
 @pytest.mark.parametrize(("topic", "figure"), [("points", "points"), ("palm/estimate", "palm_estimate")])
 def test_one_flipped_bit_in_an_output_is_found(recorded: Path, tmp_path: Path, topic: str, figure: str) -> None:
     seen = 0

@@ -1,4 +1,4 @@
-"""The estimator run again over a recording, from the first state it told of."""
+"""The estimator run again over a recording, from the first state after which every reading was recorded."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import dataclasses
 import struct
 from typing import Any
 
+from knuckle.core.errors import RecordingError
 from knuckle.sensors.imu_stream import ImuStream, ImuStreamConfig
 from knuckle_ros.configuration_topic import read_configuration
 from knuckle_ros.estimator_node import Config
@@ -33,8 +34,7 @@ def replay_estimator(recording: RecordingFile) -> Comparison:
     )
     names = {field.name for field in dataclasses.fields(ImuStreamConfig)}
     stream = ImuStream(ImuStreamConfig(**{k: v for k, v in vars(config).items() if k in names}))
-    _, state = next(recording.messages((states,)))
-    begin = stream.restore(state_of(state))
+    begin = _restore(stream, recording, states, (IMU, FIELD) if config.magnetometer else (IMU,))
     again: dict[int, bytes] = {}
     readings: set[int] = set()
     frame = ""
@@ -52,6 +52,20 @@ def replay_estimator(recording: RecordingFile) -> Comparison:
     recorded = {stamp_ns(m.header.stamp): _bits(m) for _, m in recording.messages((estimates,))}
     newest = max(again, default=begin)
     return compare(estimates, recorded, again, lambda stamp: begin < stamp <= newest and stamp in readings)
+
+
+def _restore(stream: ImuStream, recording: RecordingFile, states: str, inputs: tuple[str, ...]) -> int:
+    """Restore the first state that is not older than the first reading of each of ``inputs``; its stamp.
+
+    A recorder that joins hears some topics before others: after an older state readings would be missing.
+    """
+    first = max(stamp_ns(next(recording.messages((name,)))[1].header.stamp) for name in inputs)
+    for _, message in recording.messages((states,)):
+        begin = stream.restore(state_of(message))
+        if begin >= first:
+            return begin
+    right = "a recording of a few seconds: the state is told once a second"
+    raise RecordingError(f"no state on {states} after the first readings", where=str(recording.path), right=right)
 
 
 def _bits(message: Any) -> bytes:

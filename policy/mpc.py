@@ -42,11 +42,6 @@ class SamplingMpc:
         """What this policy is for."""
         return PolicySpec("mpc", self.hand.name, self.hand.joint_names, self.hand.control_rate_hz)
 
-    @property
-    def phase(self) -> Phase:
-        """What the planner is doing."""
-        return self._phase.phase
-
     def check(self, goal: Goal) -> None:
         """InputError where `goal_check` refuses the goal."""
         check_goal(goal)

@@ -261,6 +261,7 @@ def test_messages_of_a_ros_workspace_are_taken_as_they_are(monkeypatch: pytest.M
     monkeypatch.setattr(messages_built.importlib.util, "find_spec", lambda name: object())
     monkeypatch.setattr(messages_built, "installed_version", lambda: None)
     messages_built.require_messages()
+    assert messages_built.messages_problem() is None
 
 
 def test_a_missing_ros_wheel_is_named_with_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,7 +17,7 @@ from scipy.optimize import minimize
 from knuckle.core import rotations
 from knuckle.core.errors import InputError
 from knuckle.hardware.spec.hand_spec import Array
-from knuckle.sim.object_shape import ObjectShape
+from knuckle.hardware.spec.object_shape import ObjectShape
 
 MIN_ANGLE = 0.8
 # Least mean distance, m, at which an object counts as asymmetric: the depth camera sees such a difference.

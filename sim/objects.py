@@ -13,7 +13,7 @@ from typing import Literal
 
 from knuckle.core.errors import unknown_name
 from knuckle.hardware.spec.hand_spec import Primitive, Quat, Vec3
-from knuckle.sim.object_shape import ObjectShape, shape
+from knuckle.hardware.spec.object_shape import ObjectShape, shape
 
 PARTS = 6
 

@@ -19,9 +19,9 @@ from knuckle.core.errors import RunError
 from knuckle.hardware.spec.contracts import Intrinsics
 from knuckle.hardware.spec.hand_spec import Array, HandSpec
 from knuckle.hardware.spec.mounts import paper_extrinsics, pinhole
+from knuckle.hardware.spec.object_shape import ObjectShape
 from knuckle.sim.engine import mujoco
 from knuckle.sim.hand_model import GEOM_TYPES, OBJECT_BIT, TABLE_BIT, add_hand, padded_size
-from knuckle.sim.object_shape import ObjectShape
 from knuckle.sim.objects import PARTS, object_shape
 
 EXECUTION_DT_S = 1.0 / 120.0

@@ -8,7 +8,7 @@ from knuckle.core.errors import unknown_name
 from knuckle.hardware.spec.dclaw import dclaw
 from knuckle.hardware.spec.hand_spec import HandSpec
 
-HANDS: dict[str, Callable[[], HandSpec]] = {"dclaw3": lambda: dclaw(3)}
+HANDS: dict[str, Callable[[], HandSpec]] = {"dclaw3": lambda: dclaw(3), "dclaw4": lambda: dclaw(4)}
 
 
 def hand_spec(name: str, *, where: str = "") -> HandSpec:

@@ -10,8 +10,8 @@ import pytest
 from knuckle.core import rotations
 from knuckle.core.errors import InputError
 from knuckle.hardware.spec.hand_spec import Primitive
+from knuckle.hardware.spec.object_shape import ObjectShape, bounds, shape
 from knuckle.sim.asymmetry import THRESHOLD, require_asymmetric, rotation_grid, self_distance
-from knuckle.sim.object_shape import ObjectShape, bounds, shape
 from knuckle.sim.objects import OBJECTS, PARTS, object_shape
 
 GREY = (0.5, 0.5, 0.5)

@@ -12,7 +12,7 @@ from knuckle.hardware.spec.contracts import Intrinsics
 from knuckle.hardware.spec.hand_spec import Array, HandSpec
 from knuckle.hardware.spec.kinematics import link_poses
 from knuckle.hardware.spec.mounts import paper_extrinsics
-from knuckle.sim.object_shape import ObjectShape
+from knuckle.hardware.spec.object_shape import ObjectShape
 from knuckle_ros.page import palette
 from knuckle_ros.page.primitive_mesh import mesh_of
 

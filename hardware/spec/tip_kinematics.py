@@ -1,0 +1,188 @@
+"""Fingertips from joints, all fingers and any batch at once: poses, velocities and the positions' Jacobian.
+
+`kinematics.py` walks every link of any hand and is the oracle of this file; here is what training, planning and
+observing call many times a second. Computed from joint angles and rates of one moment: a simulator's sensors lag its
+state by a step, and a real hand has no such sensors.
+
+    x_tip = p_k + R_k r_k (k: any joint of the finger),  J_k = a_k x (x_tip - p_k),  v = J dq,  w = sum_k a_k dq_k
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from knuckle.core import rotations
+from knuckle.core.errors import InputError
+from knuckle.hardware.spec.hand_spec import Array, HandSpec, Link
+
+Frame = Literal["hand_base", "world"]
+
+
+class TipKinematics:
+    """The fingertips of ``hand`` in ``frame``; G fingers of K joints each. Angles ``q`` (..., dof) in the spec's order.
+
+    ``joints`` (G, K) says which joint is which finger's k-th. InputError for fingers of different numbers of joints.
+    """
+
+    def __init__(self, hand: HandSpec, frame: Frame = "hand_base") -> None:
+        chains = [_chain(hand, tip.link) for tip in hand.tips]
+        if len({len(chain) for chain in chains}) != 1:
+            lengths = ", ".join(f"{tip.name} {len(chain)}" for tip, chain in zip(hand.tips, chains, strict=True))
+            raise InputError(f"fingers of {lengths} joints", where=f"hand {hand.name}", right="as many in each finger")
+        self.hand, self.frame = hand, frame
+        columns = {name: k for k, name in enumerate(hand.joint_names)}
+        self.joints: NDArray[np.intp] = np.array([[columns[link.joint or ""] for link in chain] for chain in chains])
+        turned = np.array([[link.quaternion for link in chain] for chain in chains])
+        self._axes = np.array([hand.joints[k].axis for k in self.joints.ravel()]).reshape(*self.joints.shape, 3)
+        self._offsets = np.array([[link.position for link in chain] for chain in chains])
+        base, root = np.array(hand.links[0].quaternion), np.array(hand.links[0].position)
+        if frame == "world":
+            mount = np.array(hand.mount_quaternion)
+            root = np.array(hand.mount_position) + rotations.rotate(mount, root)
+            base = rotations.multiply(mount, base)
+        turned[:, 0] = rotations.multiply(base, turned[:, 0])
+        self._offsets[:, 0] = root + rotations.rotate(base, self._offsets[:, 0])
+        # A joint turned by t: cos(t/2) * still + sin(t/2) * turning.
+        turning = rotations.multiply(turned, np.concatenate([np.zeros((*self.joints.shape, 1)), self._axes], axis=-1))
+        # Component first, batch last: every operation then runs over long contiguous blocks.
+        self._still, self._turning = _rows(turned), _rows(turning)
+        self._axis_rows, self._offset_rows = _rows(self._axes), _rows(self._offsets)
+        self._tip_rows = np.array([tip.position for tip in hand.tips]).T[..., None]
+
+    def poses(self, q: ArrayLike) -> tuple[Array, Array]:
+        """Positions (..., G, 3) in m and quaternions (..., G, 4), w x y z, of the tips' links at their centres."""
+        angles, batch = self._flat(q)
+        tip, quaternion, _ = self._walk(angles, with_jacobian=False)
+        return _unrows(tip, batch), _unrows(quaternion, batch)
+
+    def twists(self, q: ArrayLike, dq: ArrayLike) -> tuple[Array, Array]:
+        """Linear velocities (..., G, 3) in m/s of the tips' centres and angular velocities (..., G, 3) in rad/s."""
+        angles, batch = self._flat(q)
+        _, _, (jacobian, axes) = self._walk(angles, with_jacobian=True)
+        linear, angular = _twist(jacobian, axes, self._flat(dq)[0])
+        return _unrows(linear, batch), _unrows(angular, batch)
+
+    def jacobian(self, q: ArrayLike) -> Array:
+        """Derivatives (..., G, 3, K) in m/rad of each tip's position by the joints of its own finger."""
+        angles, batch = self._flat(q)
+        _, _, (jacobian, _) = self._walk(angles, with_jacobian=True)
+        return np.ascontiguousarray(np.moveaxis(jacobian, (3, 2, 1, 0), (0, 1, 2, 3))).reshape(
+            *batch, len(self.hand.tips), 3, self.joints.shape[1]
+        )
+
+    def rows(self, q: Array, dq: Array) -> Array:
+        """Tip states (G, 13, N) for joint angles and rates given as rows (dof, N): position, quaternion, velocities.
+
+        The layout for those who go on computing over the batch; `states` is the same in the usual order.
+        """
+        tip, quaternion, (jacobian, axes) = self._walk(q[self.joints.T], with_jacobian=True)
+        linear, angular = _twist(jacobian, axes, dq[self.joints.T])
+        return np.concatenate([tip, quaternion, linear, angular]).swapaxes(0, 1)
+
+    def states(self, q: ArrayLike, dq: ArrayLike) -> Array:
+        """Tip states (..., G, 13): position 3, quaternion 4, linear velocity 3, angular velocity 3."""
+        angles, rates = np.asarray(q, dtype=np.float64), np.asarray(dq, dtype=np.float64)
+        flat = self.rows(self._checked(angles).reshape(-1, self.hand.dof).T, rates.reshape(-1, self.hand.dof).T)
+        return _unrows(flat.swapaxes(0, 1), angles.shape[:-1])
+
+    def _walk(self, angles: Array, *, with_jacobian: bool) -> tuple[Array, Array, tuple[Array, Array]]:
+        """Tip (3, G, N), quaternion (4, G, N), and Jacobian and axes (K, 3, G, N) of angles (K, G, N)."""
+        half = 0.5 * angles
+        cosines, sines = np.cos(half), np.sin(half)
+        count, fingers, n = angles.shape
+        axes, pivots = np.empty((2, count, 3, fingers, n)) if with_jacobian else np.empty((2, 0, 3, fingers, n))
+        pivot = np.broadcast_to(self._offset_rows[0], (3, fingers, n))
+        quaternion = np.empty((4, fingers, n))
+        matrix = np.empty((3, 3, fingers, n))
+        for k in range(count):
+            local = cosines[k] * self._still[k] + sines[k] * self._turning[k]
+            if k == 0:
+                quaternion = local
+            else:
+                pivot = pivot + _turned(matrix, self._offset_rows[k])
+                quaternion = _product(quaternion, local)
+            matrix = _matrix(quaternion)
+            if with_jacobian:
+                axes[k], pivots[k] = _turned(matrix, self._axis_rows[k]), pivot
+        tip = pivot + _turned(matrix, self._tip_rows)
+        if not with_jacobian:
+            return tip, quaternion, (axes, axes)
+        arm = tip - pivots
+        jacobian = np.empty_like(arm)
+        for i, (j, k) in enumerate(((1, 2), (2, 0), (0, 1))):
+            np.multiply(axes[:, j], arm[:, k], out=jacobian[:, i])
+            jacobian[:, i] -= axes[:, k] * arm[:, j]
+        return tip, quaternion, (jacobian, axes)
+
+    def _flat(self, q: ArrayLike) -> tuple[Array, tuple[int, ...]]:
+        """Angles or rates as (K, G, N), and the batch axes."""
+        values = self._checked(np.asarray(q, dtype=np.float64))
+        return values.reshape(-1, self.hand.dof).T[self.joints.T], values.shape[:-1]
+
+    def _checked(self, q: Array) -> Array:
+        if q.shape[-1:] != (self.hand.dof,):
+            raise InputError(f"{q.shape} joint values", where=f"hand {self.hand.name}", right=f"(..., {self.hand.dof})")
+        return q
+
+
+def _chain(hand: HandSpec, name: str) -> list[Link]:
+    """The links from the base, itself left out, to the link ``name``."""
+    links = {link.name: link for link in hand.links}
+    chain: list[Link] = []
+    link = links[name]
+    while link.parent is not None:
+        chain.insert(0, link)
+        link = links[link.parent]
+    return chain
+
+
+def _rows(constants: Array) -> Array:
+    """(G, K, c) as (K, c, G, 1)."""
+    return np.ascontiguousarray(np.moveaxis(constants, 0, -1))[..., None]
+
+
+def _unrows(rows: Array, batch: tuple[int, ...]) -> Array:
+    """(c, G, N) as (..., G, c)."""
+    return np.ascontiguousarray(rows.T).reshape(*batch, rows.shape[1], rows.shape[0])
+
+
+def _twist(jacobian: Array, axes: Array, rates: Array) -> tuple[Array, Array]:
+    """Velocities (3, G, N) each of Jacobian and axes (K, 3, G, N) and rates (K, G, N)."""
+    return np.asarray((jacobian * rates[:, None]).sum(axis=0)), np.asarray((axes * rates[:, None]).sum(axis=0))
+
+
+def _turned(matrix: Array, vector: Array) -> Array:
+    """``matrix`` (3, 3, G, N) times a constant ``vector`` (3, G, 1); components that are zero cost nothing."""
+    used = [j for j in range(3) if vector[j].any()]
+    result: Array = matrix[:, used[0]] * vector[used[0]] if used else np.zeros_like(matrix[:, 0])
+    for j in used[1:]:
+        result += matrix[:, j] * vector[j]
+    return result
+
+
+def _product(a: Array, b: Array) -> Array:
+    """Hamilton product of (4, ...) by (4, ...)."""
+    aw, ax, ay, az = a
+    bw, bx, by, bz = b
+    out = np.empty_like(a)
+    out[0] = aw * bw - ax * bx - ay * by - az * bz
+    out[1] = aw * bx + ax * bw + ay * bz - az * by
+    out[2] = aw * by - ax * bz + ay * bw + az * bx
+    out[3] = aw * bz + ax * by - ay * bx + az * bw
+    return out
+
+
+def _matrix(q: Array) -> Array:
+    """Rotation matrices (3, 3, ...) of (4, ...)."""
+    double = q + q
+    xx, yy, zz = double[1:] * q[1:]
+    wx, wy, wz = double[1:] * q[0]
+    xy, xz, yz = double[1] * q[2], double[1] * q[3], double[2] * q[3]
+    out = np.empty((3, 3, *q.shape[1:]))
+    out[0, 0], out[0, 1], out[0, 2] = 1.0 - (yy + zz), xy - wz, xz + wy
+    out[1, 0], out[1, 1], out[1, 2] = xy + wz, 1.0 - (xx + zz), yz - wx
+    out[2, 0], out[2, 1], out[2, 2] = xz - wy, yz + wx, 1.0 - (xx + yy)
+    return out

@@ -1,4 +1,4 @@
-"""The five conditions of Visual Dexterity's success: near the goal, and hand, object and action at rest."""
+"""The five conditions of success for one scene state; thresholds and test are those of `sim.reorient.success`."""
 
 from __future__ import annotations
 
@@ -9,11 +9,7 @@ import numpy as np
 from knuckle.core import rotations
 from knuckle.hardware.spec.hand_spec import Array
 from knuckle.policy.contract import SceneState
-
-JOINT_RATE_NORM = 0.25
-OBJECT_SPEED = 0.04
-OBJECT_SPIN = 0.5
-ACTION_NORM = 1.0
+from knuckle.sim.reorient.success import at_rest
 
 
 @dataclass(frozen=True)
@@ -28,12 +24,7 @@ class Stillness:
     @property
     def still(self) -> bool:
         """Whether the four conditions beside the angle hold."""
-        return (
-            self.joint_rate <= JOINT_RATE_NORM
-            and self.speed <= OBJECT_SPEED
-            and self.spin <= OBJECT_SPIN
-            and self.action <= ACTION_NORM
-        )
+        return bool(at_rest(self.joint_rate, self.speed, self.spin, self.action))
 
 
 def stillness(state: SceneState, action: Array) -> Stillness:

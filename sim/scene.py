@@ -1,4 +1,4 @@
-"""The scene: table (top at z = 0), hand at its mount, one object; and the layout of its states.
+"""The scene: table (top at z = 0, or taken away), hand at its mount, one object; and the layout of its states.
 
 Two settings of one model: execution (1/120 s) is what happens, the planner's (1/60 s, 10 solver iterations) is what a
 planner can afford. All objects give one size signature for one hand, so that their models can be mixed in a batch:
@@ -8,6 +8,7 @@ planner can afford. All objects give one size signature for one hand, so that th
 from __future__ import annotations
 
 import math
+from copy import copy
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -29,13 +30,18 @@ PLANNER_DT_S = 1.0 / 60.0
 OBJECT_BODY = "object"
 OBJECT_JOINT = "object"
 TABLE_GEOM = "table"
+TABLE_CONTACT = "table_contact"
 DEPTH_CAMERA = "depth"
 VIDEO_CAMERA = "video"
 STATE = mujoco.mjtState.mjSTATE_FULLPHYSICS.value
 
 # A bit that nothing answers: a geometry without any bit would be left out of the bounding volumes and their number.
 GRAIN_BIT = 1 << 20
+# How the contact sensor sums up several contacts: their net force, in the world frame (mjModel's documentation).
+NET_FORCE = 3
 TABLE_HALF_SIDE = 0.45
+# Where a removed table goes: out of every camera's sight.
+TABLE_AWAY_M = -10.0
 TABLE_FRICTION = (0.5, 0.005, 1e-4)
 # Sliding, twisting and rolling. Round parts resist rolling a little, or a truck would roll off on its wheels.
 OBJECT_FRICTION = (0.5, 0.005, 2e-3)
@@ -147,6 +153,11 @@ class Scene:
         tips = sensors[..., : 3 * len(self.hand.tips)]
         return np.asarray(tips.reshape(*sensors.shape[:-1], len(self.hand.tips), 3))
 
+    def table_force_of(self, sensors: Array) -> Array:
+        """The net force (...) in N of the table on the object, of sensor vectors; they lag as in `tips_of`."""
+        start = int(self.model.sensor(TABLE_CONTACT).adr[0])
+        return np.asarray(np.linalg.norm(sensors[..., start : start + 3], axis=-1))
+
     @cached_property
     def _joint_ids(self) -> list[int]:
         return [int(self.model.joint(name).id) for name in self.hand.joint_names]
@@ -176,9 +187,28 @@ def build_scene(hand: HandSpec, thing: ObjectShape, dt_s: float, iterations: int
     _add_table(spec)
     add_hand(spec, hand)
     _add_object(spec, thing)
+    _add_table_sensor(spec)
     _add_cameras(spec, hand, vertical_fov_deg(pinhole()))
     spec.stat.extent, spec.stat.center = 0.6, [0.0, 0.0, 0.1]
     return Scene(spec.compile(), hand, thing)
+
+
+def set_table(model: mujoco.MjModel, present: bool) -> None:
+    """Put the table under the hand, or take it away: it then touches nothing and no camera sees it.
+
+    Sizes stay, so that a batch may mix models with and without it. Whoever draws must be told of the change: a renderer
+    keeps a copy of the model.
+    """
+    table = model.geom(TABLE_GEOM)
+    table.contype, table.conaffinity = (TABLE_BIT, OBJECT_BIT) if present else (GRAIN_BIT, 0)
+    table.pos[2] = 0.0 if present else TABLE_AWAY_M
+
+
+def without_table(scene: Scene) -> Scene:
+    """A copy of ``scene`` whose table is gone."""
+    model = copy(scene.model)
+    set_table(model, False)
+    return Scene(model, scene.hand, scene.thing)
 
 
 def vertical_fov_deg(intrinsics: Intrinsics) -> float:
@@ -221,6 +251,19 @@ def _add_table(spec: mujoco.MjSpec) -> None:
         rgba=[0.52, 0.46, 0.40, 1.0],
         contype=TABLE_BIT,
         conaffinity=OBJECT_BIT,
+    )
+
+
+def _add_table_sensor(spec: mujoco.MjSpec) -> None:
+    """The net force of the table on the object, world frame, N: three numbers."""
+    spec.add_sensor(
+        name=TABLE_CONTACT,
+        type=mujoco.mjtSensor.mjSENS_CONTACT,
+        objtype=mujoco.mjtObj.mjOBJ_GEOM,
+        objname=TABLE_GEOM,
+        reftype=mujoco.mjtObj.mjOBJ_BODY,
+        refname=OBJECT_BODY,
+        intprm=[1 << mujoco.mjtConDataField.mjCONDATA_FORCE.value, NET_FORCE, 1],
     )
 
 

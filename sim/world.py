@@ -9,25 +9,30 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 from threading import RLock
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 
-from knuckle.core.errors import CommandRefused
+from knuckle.core.errors import CommandRefused, unknown_name
 from knuckle.hardware.spec.contracts import HandCommand, HandState
 from knuckle.hardware.spec.hand_spec import Array, HandSpec
+from knuckle.hardware.spec.kinematics import base_to_world, tip_positions
 from knuckle.sim.contact_facts import ContactFacts, contact_facts
 from knuckle.sim.engine import mujoco
 from knuckle.sim.hand_model import cut_joint_rates
 from knuckle.sim.placement import draw_start
-from knuckle.sim.scene import Scene, execution_scene
+from knuckle.sim.scene import Scene, execution_scene, without_table
 from knuckle.sim.state_guard import require_sane
 
 STEPS_PER_S = 120
 SETTLING_STEPS = STEPS_PER_S
 DROP_DISTANCE = 0.15
+# In the air: when the table goes, counted from the end of the settling, and how far below the lowest fingertip is lost.
+TABLE_REMOVAL_S = 2.0
+DROP_BELOW_TIPS = 0.05
 
 Mode = Literal["hold", "armed", "released"]
+Surface = Literal["table", "air"]
 
 
 @dataclass(frozen=True)
@@ -43,16 +48,35 @@ class ObjectTruth:
     spin: Array
 
 
+def is_dropped(hand: HandSpec, q: Array, position: Array, start: Array, *, in_air: bool) -> bool:
+    """The protocol's drop: ``position`` more than 0.15 m from ``start``, or in the air 5 cm below the lowest fingertip
+    (world frame, m; ``q`` (dof,) rad)."""
+    if float(np.linalg.norm(position - start)) > DROP_DISTANCE:
+        return True
+    return in_air and bool(position[2] < base_to_world(hand, tip_positions(hand, q))[:, 2].min() - DROP_BELOW_TIPS)
+
+
 class SimWorld:
     """One hand over one object. Starts reset with ``seed``, holding the home posture, at ``start_ns``.
 
-    ``fault_folder`` is where the state is saved should the simulation break down. InputError for an unknown object.
+    ``surface`` is ``table``, or ``air``: there the table is taken away 2 s after a reset. ``fault_folder`` is where the
+    state is saved should the simulation break down. InputError for an unknown object or surface.
     """
 
     def __init__(
-        self, hand: HandSpec, object_name: str, *, seed: int = 0, start_ns: int = 0, fault_folder: Path | None = None
+        self,
+        hand: HandSpec,
+        object_name: str,
+        *,
+        seed: int = 0,
+        start_ns: int = 0,
+        surface: str = "table",
+        fault_folder: Path | None = None,
     ) -> None:
+        if surface not in get_args(Surface):
+            raise unknown_name("surface", surface, get_args(Surface), where="world")
         self._hand = hand
+        self._surface = surface
         self._lock = RLock()
         self._start_ns, self._steps, self._seq = start_ns, 0, 0
         self._mode: Mode = "hold"
@@ -68,7 +92,7 @@ class SimWorld:
 
     @property
     def scene(self) -> Scene:
-        """The scene that runs; `reset` with another object replaces it."""
+        """The scene that runs; `reset` with another object, and the table's removal, replace it."""
         return self._scene
 
     @property
@@ -100,6 +124,8 @@ class SimWorld:
         with self._lock:
             before = self._steps
             while self._start_ns + (self._steps + 1) * 1_000_000_000 // STEPS_PER_S <= to_ns:
+                if self._steps == self._removal_step:
+                    self._remove_table()
                 if self._deadline_ns is not None and self.now_ns > self._deadline_ns:
                     self._stay(self._mode)
                 self._step()
@@ -112,8 +138,8 @@ class SimWorld:
         Time stands still meanwhile. The mode stays; the command in force is dropped and home is held.
         """
         with self._lock:
-            if object_name is not None and object_name != self.object_name:
-                self._load(object_name)
+            if self._removed or (object_name is not None and object_name != self.object_name):
+                self._load(object_name if object_name is not None else self.object_name)
             rng = seed if isinstance(seed, np.random.Generator) else np.random.default_rng(seed)
             start = draw_start(self._scene, self._data, rng)
             mujoco.mj_resetData(self._scene.model, self._data)
@@ -125,6 +151,7 @@ class SimWorld:
                 self._step()
             self._torque(on=self._mode != "released")
             self._start_position = self.object_truth().position
+            self._removal_step = self._steps + round(TABLE_REMOVAL_S * STEPS_PER_S) if self._surface == "air" else -1
 
     def read(self) -> HandState:
         """The joints now. Temperature is not simulated (NaN); a simulated servo reports no errors (0)."""
@@ -182,8 +209,11 @@ class SimWorld:
             return ObjectTruth(self.now_ns, position.copy(), quaternion.copy(), velocity.copy(), spin)
 
     def dropped(self) -> bool:
-        """Whether the object's centre is more than 0.15 m from where the episode began."""
-        return bool(np.linalg.norm(self.object_truth().position - self._start_position) > DROP_DISTANCE)
+        """Whether the object's centre is more than 0.15 m from where the episode began, or in the air 5 cm below the
+        lowest fingertip."""
+        with self._lock:
+            q = self._data.qpos[self._scene.joint_q]
+            return is_dropped(self._hand, q, self.object_truth().position, self._start_position, in_air=self._removed)
 
     def contact_facts(self) -> ContactFacts:
         """What touches the object, at the beginning of the last step."""
@@ -200,6 +230,12 @@ class SimWorld:
         # A broken state must be seen, not silently replaced by the initial one.
         self._scene.model.opt.disableflags |= mujoco.mjtDisableBit.mjDSBL_AUTORESET.value
         self._data = self._scene.new_data()
+        self._removed = False
+
+    def _remove_table(self) -> None:
+        """Go on with the same state and targets in a scene without the table."""
+        self._scene = without_table(self._scene)
+        self._removed = True
 
     def _stay(self, mode: Mode) -> None:
         with self._lock:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 from numpy.typing import ArrayLike
 
 from knuckle.core import rotations
-from knuckle.hardware.spec.hand_spec import Array, Primitive
+from knuckle.hardware.spec.hand_spec import Array, Primitive, Quat
 
 
 def signed_distance(primitive: Primitive, points: ArrayLike) -> Array:
     """Distance in m (...) from ``points`` (..., 3), given in the link's frame, to the primitive's surface."""
     shifted = np.asarray(points, dtype=np.float64) - np.array(primitive.position)
-    p = rotations.rotate(rotations.conjugate(np.array(primitive.quaternion)), shifted)
+    p = shifted @ _axes(primitive.quaternion)
     if primitive.kind == "sphere":
         return np.asarray(np.linalg.norm(p, axis=-1) - primitive.size[0])
     if primitive.kind == "capsule":
@@ -26,3 +28,9 @@ def signed_distance(primitive: Primitive, points: ArrayLike) -> Array:
         d = np.abs(p) - np.array(primitive.size)
     outside = np.linalg.norm(np.maximum(d, 0.0), axis=-1)
     return np.asarray(outside + np.minimum(d.max(axis=-1), 0.0))
+
+
+@lru_cache(maxsize=1024)
+def _axes(quaternion: Quat) -> Array:
+    """The primitive's axes as columns (3, 3): a row vector times them is that vector in the primitive's frame."""
+    return rotations.to_matrix(np.array(quaternion))

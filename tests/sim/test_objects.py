@@ -1,4 +1,4 @@
-"""The six objects: sizes, masses, centre of mass, and that none looks like itself after a turn."""
+"""The objects: sizes, masses, families, and that none looks like itself after a turn."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from knuckle.core.errors import InputError
 from knuckle.hardware.spec.hand_spec import Primitive
 from knuckle.hardware.spec.object_shape import ObjectShape, bounds, shape
 from knuckle.sim.asymmetry import THRESHOLD, require_asymmetric, rotation_grid, self_distance
-from knuckle.sim.objects import OBJECTS, PARTS, object_shape
+from knuckle.sim.objects import FAMILIES, NOVEL, OBJECTS, PARTS, TRAIN, family_of, object_names, object_shape
 
 GREY = (0.5, 0.5, 0.5)
 
@@ -42,14 +42,66 @@ SYMMETRIC = {
 }
 
 
-def test_there_are_six_objects_of_the_papers_sizes_and_masses() -> None:
-    assert len(OBJECTS) == 6
+FIRST_SIX = ("letter_f", "letter_j", "hammer", "bunny", "truck", "duck")
+
+
+def test_there_are_enough_objects_of_the_papers_sizes_and_masses() -> None:
+    assert len(OBJECTS) >= 24
     for name in OBJECTS:
         thing = object_shape(name)
         assert thing.name == name
         assert 0.095 <= thing.extent.max() <= 0.165
+        assert thing.extent.min() >= 0.035
         assert 0.050 <= thing.mass <= 0.244
         assert 2 <= len(thing.primitives) <= PARTS
+
+
+def test_a_family_is_wholly_for_training_or_wholly_novel() -> None:
+    assert set(TRAIN).isdisjoint(NOVEL)
+    assert sorted(TRAIN + NOVEL) == sorted(OBJECTS)
+    assert sorted(name for members in FAMILIES.values() for name in members) == sorted(OBJECTS)
+    trained = {family for family, members in FAMILIES.items() if set(members) <= set(TRAIN)}
+    novel = {family for family, members in FAMILIES.items() if set(members) <= set(NOVEL)}
+    assert trained | novel == set(FAMILIES)
+    assert len(TRAIN) >= 16
+    assert len(trained) >= 4
+    assert len(NOVEL) >= 8
+    assert len(novel) >= 2
+    assert set(FIRST_SIX) <= set(TRAIN)
+
+
+def test_objects_are_chosen_by_split_family_or_name() -> None:
+    assert object_names("train") == TRAIN
+    assert object_names("novel") == NOVEL
+    assert sorted(object_names("all")) == sorted(OBJECTS)
+    assert object_names("duck") == ("duck",)
+    for family, members in FAMILIES.items():
+        assert object_names(family) == members
+        assert {family_of(name) for name in members} == {family}
+
+
+def test_no_name_means_both_a_family_and_an_object() -> None:
+    assert len({"train", "novel", "all", *FAMILIES, *OBJECTS}) == 3 + len(FAMILIES) + len(OBJECTS)
+
+
+def test_an_unknown_family_or_object_is_one_line_that_lists_what_there_is() -> None:
+    with pytest.raises(
+        InputError, match=r"--objects: unknown object or family 'kichen'; did you mean 'kitchen'\?"
+    ) as e:
+        object_names("kichen", where="--objects")
+    assert "\n" not in str(e.value)
+    for known in ("train", "novel", "all", *FAMILIES, *OBJECTS):
+        assert known in str(e.value)
+    with pytest.raises(InputError, match="unknown object 'letters'"):
+        family_of("letters")
+
+
+def test_two_objects_never_look_alike() -> None:
+    names = sorted(OBJECTS)
+    for k, name in enumerate(names):
+        cloud = object_shape(name).cloud(200)
+        for other in names[k + 1 :]:
+            assert np.abs(object_shape(other).distance(cloud)).mean() > THRESHOLD
 
 
 @pytest.mark.parametrize("name", sorted(OBJECTS))
@@ -58,13 +110,36 @@ def test_no_turn_maps_an_object_onto_itself(name: str) -> None:
     assert figure.distance >= THRESHOLD
 
 
+def test_a_symmetric_object_is_refused_in_one_line() -> None:
+    with pytest.raises(InputError, match="thing looks like itself after a turn"):
+        require_asymmetric(SYMMETRIC["brick"])
+
+
 @pytest.mark.parametrize("name", sorted(SYMMETRIC))
 def test_a_symmetric_object_fails_the_check(name: str) -> None:
     figure = self_distance(SYMMETRIC[name])
     assert not figure.asymmetric
     assert figure.distance < 0.2 * THRESHOLD
-    with pytest.raises(InputError, match="looks like itself"):
-        require_asymmetric(SYMMETRIC[name])
+
+
+@pytest.mark.parametrize("name", sorted(OBJECTS))
+def test_all_parts_of_an_object_hang_together(name: str) -> None:
+    parts = object_shape(name).primitives
+    inside = [of_part(p, 60) for p in parts]
+    joined, waiting = {0}, set(range(1, len(parts)))
+    while waiting:
+        near = {k for k in waiting if any(touch(parts[j], inside[k]) or touch(parts[k], inside[j]) for j in joined)}
+        assert near, f"{sorted(waiting)} float beside {sorted(joined)}"
+        joined |= near
+        waiting -= near
+
+
+def of_part(part: Primitive, n: int) -> np.ndarray:
+    return ObjectShape("part", 1.0, (part,), GREY).cloud(n * 10)
+
+
+def touch(part: Primitive, points: np.ndarray) -> bool:
+    return bool(ObjectShape("part", 1.0, (part,), GREY).distance(points).min() < 1e-3)
 
 
 @pytest.mark.parametrize("name", sorted(OBJECTS))

@@ -105,5 +105,5 @@ def test_a_rollout_of_mixed_objects_equals_their_own_steps() -> None:
 
 
 def test_an_unknown_object_is_refused() -> None:
-    with pytest.raises(InputError, match="unknown object 'teapot'"):
-        execution_scene(HAND, "teapot")
+    with pytest.raises(InputError, match="unknown object 'gramophone'"):
+        execution_scene(HAND, "gramophone")

@@ -183,7 +183,7 @@ def test_an_object_comes_to_rest_on_the_table_and_stays(name: str) -> None:
     for seed in range(4):
         world.reset(seed)
         assert not world.dropped()
-        world.advance(world.now_ns + 4_000_000_000)
+        world.advance(world.now_ns + 6_000_000_000)
         truth, facts = world.object_truth(), world.contact_facts()
         assert np.linalg.norm(truth.velocity) < 1e-2
         assert np.linalg.norm(truth.spin) < 0.1

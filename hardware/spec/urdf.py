@@ -1,4 +1,4 @@
-"""A HandSpec as URDF, for viewers and planners that want one: links, primitives, joints, limits, inertia."""
+"""A hand or an object as URDF, for viewers and planners that want one: links, primitives, joints, limits, inertia."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import numpy as np
 
 from knuckle.core import rotations
 from knuckle.hardware.spec.hand_spec import Array, HandSpec, Joint, Link, Primitive
+from knuckle.hardware.spec.object_shape import ObjectShape
 
 
 def urdf(spec: HandSpec) -> str:
@@ -23,6 +24,23 @@ def urdf(spec: HandSpec) -> str:
         robot.append(_link(link, names[link.name]))
         if link.parent is not None and link.joint is not None:
             robot.append(_joint(joints[link.joint], link, names[link.parent], names[link.name]))
+    return _written(robot)
+
+
+def object_urdf(thing: ObjectShape) -> str:
+    """URDF of ``thing``: one free link, ``object``, whose frame is the object's; mass and capsules as in `urdf`."""
+    robot = Xml.Element("robot", name=thing.name)
+    material = Xml.SubElement(robot, "material", name="paint")
+    Xml.SubElement(material, "color", rgba=_text([*thing.colour, 1.0]))
+    body = Link("object", None, None, (0.0, 0.0, 0.0), (1.0, 0.0, 0.0, 0.0), thing.mass, thing.primitives)
+    link = _link(body, body.name)
+    for visual in link.findall("visual"):
+        Xml.SubElement(visual, "material", name="paint")
+    robot.append(link)
+    return _written(robot)
+
+
+def _written(robot: Xml.Element) -> str:
     Xml.indent(robot)
     return Xml.tostring(robot, encoding="unicode")
 
@@ -94,16 +112,21 @@ def _inertia(link: Link) -> tuple[Array, Array]:
 
 
 def _unit_inertia(primitive: Primitive) -> Array:
-    """Principal moments of one kilogram, m^2; a capsule counts as a cylinder of its whole length."""
+    """Principal moments of one kilogram, m^2."""
     if primitive.kind == "box":
         a, b, c = (half**2 for half in primitive.size)
         return np.array([b + c, a + c, a + b]) / 3.0
-    radius = primitive.size[0]
+    r = primitive.size[0]
     if primitive.kind == "sphere":
-        return np.full(3, 0.4 * radius**2)
-    half = primitive.size[1] + (radius if primitive.kind == "capsule" else 0.0)
-    across = radius**2 / 4.0 + half**2 / 3.0
-    return np.array([across, across, radius**2 / 2.0])
+        return np.full(3, 0.4 * r**2)
+    half = primitive.size[1]
+    shaft = np.array([r**2 / 4.0 + half**2 / 3.0, r**2 / 4.0 + half**2 / 3.0, r**2 / 2.0])
+    if primitive.kind == "cylinder":
+        return shaft
+    # A capsule's caps are the halves of one ball, moved apart by the shaft: their centres lie 3 r / 8 beyond its ends.
+    across = 0.4 * r**2 + half**2 + 0.75 * half * r
+    share = 4.0 * r / (4.0 * r + 6.0 * half)
+    return np.asarray((1.0 - share) * shaft + share * np.array([across, across, 0.4 * r**2]))
 
 
 def _origin(position: Array, quaternion: Array) -> Xml.Element:

@@ -32,6 +32,7 @@ COMMANDS: dict[str, Command] = {
     "record": Command("write what is on the bus to an MCAP file", "knuckle_ros.commands.record:record"),
     "replay": Command("give the outputs of a recording again, bit for bit", "knuckle_ros.commands.replay:replay"),
     "eval reorient": Command("score a controller that turns objects", "knuckle.policy.commands:eval_reorient"),
+    "export urdf": Command("write hands and objects as URDF", "knuckle.sim.export_command:export_urdf"),
     "bench bus": Command("time the bus: commands and depth frames", "knuckle_ros.commands.bench_bus:bench_bus"),
 }
 

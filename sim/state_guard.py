@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from knuckle.core.errors import RunError
 from knuckle.hardware.spec.hand_spec import Array
@@ -34,20 +36,24 @@ def require_sane(scene: Scene, data: mujoco.MjData, now_ns: int, folder: Path) -
 
 def save_state(path: Path, scene: Scene, data: mujoco.MjData, now_ns: int) -> Path:
     """Write state, targets and names as a plain npz, whole or not at all; the path."""
+    return write_fault(
+        path,
+        stamp_ns=np.array(now_ns, dtype=np.int64),
+        qpos=data.qpos,
+        qvel=data.qvel,
+        ctrl=data.ctrl,
+        hand=np.array(scene.hand.name),
+        object=np.array(scene.thing.name),
+    )
+
+
+def write_fault(path: Path, **arrays: NDArray[Any]) -> Path:
+    """Write ``arrays`` as a plain npz, whole or not at all; the path. OSError where it cannot be written."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         with open(partial, "wb") as stream:
-            np.savez(
-                stream,
-                allow_pickle=False,
-                stamp_ns=np.int64(now_ns),
-                qpos=data.qpos,
-                qvel=data.qvel,
-                ctrl=data.ctrl,
-                hand=np.array(scene.hand.name),
-                object=np.array(scene.thing.name),
-            )
+            np.savez(stream, allow_pickle=False, **arrays)
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)

@@ -13,6 +13,9 @@ from knuckle.sim.scene import Scene, require_one_signature
 _CONTROL = mujoco.mjtState.mjSTATE_CTRL.value
 _FORCES = mujoco.mjtState.mjSTATE_CTRL.value | mujoco.mjtState.mjSTATE_QFRC_APPLIED.value
 
+# As in the released code: a force is applied to one physics step of 1/60 s in each control step.
+PUSH_S = 1.0 / 60.0
+
 
 class Stepper:
     """Steps ``scenes``, one a world, in ``threads`` threads. RunError where their models differ in size.
@@ -35,7 +38,8 @@ class Stepper:
         self._sensed = np.zeros((n, self.substeps, int(first.model.nsensordata)))
         self._targets = np.zeros((n, self.substeps, nu))
         self._forced = np.zeros((n, self.substeps, nu + nv))
-        self._push = slice(nu + first.object_v.start, nu + first.object_v.start + 3)
+        push = slice(nu + first.object_v.start, nu + first.object_v.start + 3)
+        self._push = self._forced[:, : max(1, round(PUSH_S / first.dt_s)), push]
         self._data = [mujoco.MjData(first.model) for _ in range(threads)]
         self._pool = rollout.Rollout(nthread=threads if threads > 1 else 0)
 
@@ -45,7 +49,8 @@ class Stepper:
         return np.asarray(self._sensed[:, -1])
 
     def advance(self, target: Array, force: Array | None = None) -> Array:
-        """One control step under joint ``target`` (N, dof) and ``force`` (N, 3) in N, world frame, on the objects.
+        """One control step under joint ``target`` (N, dof), with ``force`` (N, 3) in N, world frame, on the objects'
+        centres for the first `PUSH_S` of it.
 
         The new states, which are also those of `states`; they are valid until the next call.
         """
@@ -55,7 +60,7 @@ class Stepper:
         else:
             spec, control = _FORCES, self._forced
             control[..., : target.shape[1]] = target[:, None]
-            control[..., self._push] = force[:, None]
+            self._push[:] = force[:, None]
         # Shapes, types and sizes are right by construction; checking them anew took as long as building observations.
         self._pool.rollout(
             self.models,

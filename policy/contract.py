@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -30,12 +31,22 @@ class SceneState:
 
 @dataclass(frozen=True)
 class Goal:
-    """Turn ``object_name`` to ``quaternion`` (w x y z, world frame), within ``tolerance_rad`` and ``time_limit_s``."""
+    """Turn ``object_name`` to ``quaternion`` (w x y z, world frame), within ``tolerance_rad`` and ``time_limit_s``.
+
+    ``table_s`` after the start the table is taken away (infinity: it stays). The time limit then counts from there, and
+    done is not asked for before.
+    """
 
     object_name: str
     quaternion: Array
     tolerance_rad: float = 0.4
     time_limit_s: float = 15.0
+    table_s: float = math.inf
+
+    @property
+    def head_start_s(self) -> float:
+        """How long the policy acts before the time counts, s: until the table is taken away."""
+        return self.table_s if math.isfinite(self.table_s) else 0.0
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from knuckle.core.errors import unknown_name
+from collections.abc import Mapping
+
+from knuckle.core.config import describe, parse_text
+from knuckle.core.errors import InputError, unknown_name
 from knuckle.hardware.spec.hand_spec import HandSpec
 from knuckle.policy.baselines import DoNothing, RandomActions
 from knuckle.policy.contract import Policy
@@ -12,12 +15,37 @@ from knuckle.policy.mpc_config import MpcConfig
 CONTROLLERS = ("mpc", "nothing", "random")
 
 
-def make_controller(name: str, hand: HandSpec, *, seed: int = 0, threads: int = 2, where: str = "") -> Policy:
-    """The controller ``name`` for ``hand``; InputError lists the known ones."""
+def make_controller(
+    name: str,
+    hand: HandSpec,
+    *,
+    seed: int = 0,
+    threads: int = 2,
+    settings: Mapping[str, str] | None = None,
+    where: str = "",
+) -> Policy:
+    """The controller ``name`` for ``hand``; InputError lists the known ones.
+
+    ``settings`` are the planner's, as text by name, where they differ from its own; ConfigError for one that does not
+    exist or is out of its range.
+    """
+    if settings and name != "mpc":
+        raise InputError(f"'{name}' has no settings", where="--planner", right="only mpc has")
     if name == "mpc":
-        return SamplingMpc(hand, MpcConfig(threads=threads), seed=seed)
+        return SamplingMpc(hand, planner_config(threads, settings or {}), seed=seed)
     if name == "nothing":
         return DoNothing(hand)
     if name == "random":
         return RandomActions(hand, seed=seed)
     raise unknown_name("controller", name, CONTROLLERS, where=where)
+
+
+def planner_config(threads: int, settings: Mapping[str, str]) -> MpcConfig:
+    """The planner's configuration with ``settings`` given as text."""
+    known = {spec.name: spec for spec in describe(MpcConfig)}
+    values = {}
+    for name, text in settings.items():
+        if name not in known:
+            raise unknown_name("planner setting", name, known, where="--planner")
+        values[name] = parse_text(known[name], text, where=f"planner.{name}")
+    return MpcConfig(**({"threads": threads} | values))

@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from knuckle.hardware.spec.hand_spec import HandSpec
 from knuckle.hardware.spec.mounts import pinhole
-from knuckle.policy.contract import Policy
-from knuckle.policy.reorient_episode import Start, run_episode
+from knuckle.policy.contract import Goal, Policy
+from knuckle.policy.reorient_episode import Start
 from knuckle.policy.reorient_score import EpisodeScore
+from knuckle.policy.reorient_task import ReorientTask
 from knuckle.sim.renderer import Renderer, choose_renderer
 from knuckle.sim.scene import VIDEO_CAMERA
 from knuckle.sim.video import VideoWriter
@@ -21,22 +21,22 @@ WIDTH, HEIGHT, INSET, BAR = 640, 480, 4, 10
 REACHED_RAD = 0.4
 
 
-def film_episode(hand: HandSpec, policy: Policy, start: Start, path: Path) -> EpisodeScore:
-    """Play ``start`` with ``policy`` and save an MP4 at the control rate; EGL where it works, else ray casting."""
+def film_episode(task: ReorientTask, start: Start, policy: Policy, path: Path) -> EpisodeScore:
+    """Play ``start`` of ``task`` with ``policy`` and save an MP4 at the control rate, drawn by EGL or by rays."""
     chosen = choose_renderer("auto", pinhole(WIDTH, HEIGHT), samples=4)
     try:
-        with VideoWriter(path, round(hand.control_rate_hz)) as video:
+        with VideoWriter(path, round(policy.spec.rate_hz)) as video:
 
-            def watch(world: SimWorld, angle: float) -> None:
-                video.add(_frame(chosen.renderer, world, start.quaternion, angle))
+            def watch(world: SimWorld, goal: Goal, angle: float) -> None:
+                video.add(episode_frame(chosen.renderer, world, goal.quaternion, angle))
 
-            return run_episode(hand, policy, start, watch=watch)
+            return task.play(start, policy, watch)
     finally:
         chosen.renderer.close()
 
 
-def _frame(renderer: Renderer, world: SimWorld, goal: np.ndarray, angle: float) -> NDArray[np.uint8]:
-    """The scene now, the object at its goal in the upper right corner, the angle left as a bar at the foot."""
+def episode_frame(renderer: Renderer, world: SimWorld, goal: np.ndarray, angle: float) -> NDArray[np.uint8]:
+    """The scene now, the object at its ``goal`` (w x y z) in the upper right, the ``angle`` left (rad) as a bar."""
     _, scene, state = world.snapshot()
     frame = renderer.colour(scene, state, VIDEO_CAMERA).copy()
     wanted = state.copy()

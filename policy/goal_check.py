@@ -18,3 +18,5 @@ def check_goal(goal: Goal) -> None:
     for name, value in (("tolerance", goal.tolerance_rad), ("time limit", goal.time_limit_s)):
         if not (math.isfinite(value) and value > 0.0):
             raise InputError(f"{value} is not positive", where=f"goal {name}", right="above 0")
+    if not goal.table_s >= 0.0:
+        raise InputError(f"{goal.table_s} s", where="goal table time", right="0 or more, or infinity: it stays")

@@ -11,6 +11,7 @@ from knuckle.hardware.spec.action_map import ActionMap
 from knuckle.hardware.spec.hand_spec import Array, HandSpec
 from knuckle.policy.contract import Goal, PolicySpec, SceneState
 from knuckle.policy.goal_check import check_goal
+from knuckle.policy.grasp_proposals import GraspProposals
 from knuckle.policy.mpc_config import MpcConfig
 from knuckle.policy.mpc_cost import plan_costs
 from knuckle.policy.mpc_proposals import elite_mean, knot_weights, proposals, shifted
@@ -29,6 +30,8 @@ class SamplingMpc:
         self.rng = np.random.default_rng(seed)
         self._weights = knot_weights(self.config)
         self._model: PlannerModel | None = None
+        self._grasps: GraspProposals | None = None
+        self._kept: Array = np.zeros((0, self.config.knots, hand.dof))
         self._object = ""
         self.goal = Goal("", rotations.IDENTITY)
         self.plan = self._home_plan()
@@ -53,6 +56,7 @@ class SamplingMpc:
         if goal.object_name != self._object or self._model is None:
             scene = planner_scene(self.hand, goal.object_name)
             self.close()
+            self._grasps = GraspProposals(self.hand, scene.thing, self.config.knots)
             self._model, self._object = PlannerModel(scene, self.chart, self.config.threads), goal.object_name
         self._start(Goal(goal.object_name, quaternion, goal.tolerance_rad, goal.time_limit_s))
 
@@ -69,6 +73,7 @@ class SamplingMpc:
         elif phase is Phase.REGRASP:
             posture = self.hand.home
             self.plan = self._home_plan()
+            self._kept = self._kept[:0]
             self._aim = self._next_aim(state)
         else:
             posture = self.target
@@ -90,6 +95,20 @@ class SamplingMpc:
         self.plan = self._home_plan()
         self._phase = self._new_phase(goal)
         self._aim = goal.quaternion
+        self._kept = self._kept[:0]
+
+    def _informed(self, candidates: Array, kept: Array, state: SceneState) -> Array:
+        """Candidates with some of the noise replaced by grasp-and-turn plans and by the last step's best plans."""
+        grasps = round(self.config.grasp_share * self.config.samples)
+        first = 1
+        if len(kept):
+            candidates[first : first + len(kept)] = kept
+            first += len(kept)
+        if grasps and self._grasps is not None:
+            # Every second noise level gives way, so that small and large noise both stay.
+            places = np.linspace(first, self.config.samples - 5, grasps).round().astype(int)
+            candidates[places] = self._grasps.draw(state, self._aim, self.plan, grasps, self.rng)
+        return candidates
 
     def _home_plan(self) -> Array:
         return np.tile(self.hand.home, (self.config.knots, 1))
@@ -110,11 +129,15 @@ class SamplingMpc:
     def _plan(self, model: PlannerModel, state: SceneState) -> Array:
         """Improve the shifted last plan and return its first posture."""
         self.plan = shifted(self.plan, self.config)
+        kept = np.array([shifted(plan, self.config) for plan in self._kept]).reshape(-1, *self.plan.shape)
         for _ in range(self.config.iterations):
             candidates = proposals(self.plan, state.q, self.hand, self.config, self.rng)
+            candidates = self._informed(candidates, kept, state)
             postures = np.einsum("tk,nkd->ntd", self._weights, candidates)
             costs = plan_costs(model.roll(state, postures, self.previous), self._aim, self.config)
             if not np.isfinite(costs).any():
                 raise InputError("no candidate plan could be simulated", where="mpc", right="a finite scene state")
             self.plan = elite_mean(candidates, costs, self.config)
+            kept = candidates[np.argsort(costs)[: self.config.kept]]
+        self._kept = kept
         return np.asarray(self._weights[0] @ self.plan)

@@ -14,6 +14,8 @@ class MpcConfig:
     samples: int = setting(128, "candidate plans a step", low=8, high=4096)
     horizon: int = setting(12, "control steps a plan looks ahead", low=2, high=60)
     knots: int = setting(4, "postures between which a plan moves linearly", low=2, high=12)
+    grasp_share: float = setting(0.35, "share of the candidates that are grasp-and-turn plans", low=0.0, high=0.9)
+    kept: int = setting(4, "best plans of the last step that are tried again", low=0, high=64)
     iterations: int = setting(1, "times the candidates are drawn anew around the elite in a step", low=1, high=8)
     elite: int = setting(8, "best candidates that form the next plan", low=1, high=256)
     temperature: float = setting(0.1, "softmax temperature of the elite, in their spread", low=0.01, high=10.0)

@@ -2,40 +2,90 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
-from knuckle.core import rotations
+from knuckle.core.errors import unknown_name
 from knuckle.hardware.spec.contracts import HandCommand
-from knuckle.hardware.spec.hand_spec import HandSpec
+from knuckle.hardware.spec.hand_spec import Array, HandSpec
 from knuckle.policy.contract import Goal, Policy, SceneState
 from knuckle.policy.reorient_runner import ReorientRunner
 from knuckle.policy.reorient_score import TIME_LIMIT_S, EpisodeScore
 from knuckle.policy.stillness import goal_angle
-from knuckle.sim.objects import OBJECTS
-from knuckle.sim.world import SimWorld
+from knuckle.sim.objects import TRAIN
+from knuckle.sim.reorient.rungs import draw_goal, find_rung
+from knuckle.sim.world import TABLE_REMOVAL_S, SimWorld
 
-Watcher = Callable[[SimWorld, float], None]
+SURFACES = ("table", "air")
+
+Watcher = Callable[[SimWorld, Goal, float], None]
+"""Sees the world, the goal and the angle that is left at every control step."""
+
+
+class StateSource(Protocol):
+    """Where an episode's scene states come from: the simulation's truth, or perception."""
+
+    def state(self) -> SceneState:
+        """The state of the scene now."""
+        ...
+
+    def close(self) -> None:
+        """Give back what it holds."""
+        ...
+
+
+class Privileged:
+    """The truth of ``world``."""
+
+    def __init__(self, world: SimWorld) -> None:
+        self.world = world
+
+    def state(self) -> SceneState:
+        """The state of the scene now."""
+        return scene_state(self.world)
+
+    def close(self) -> None:
+        """Nothing is held."""
 
 
 @dataclass(frozen=True)
 class Start:
-    """How an episode begins: the object, the seed of its placement, and the goal's quaternion (w x y z, world)."""
+    """How an episode begins: the object, where it lies (``seed`` of its placement), and how its goal is drawn.
+
+    The goal is drawn by ``rung`` with ``goal_seed`` from where the object has come to rest on the table.
+    """
 
     object_name: str
     seed: int
-    quaternion: np.ndarray
+    goal_seed: int
+    rung: str = "so3"
+    surface: str = "table"
 
 
-def draw_starts(seed: int, episodes: int, objects: tuple[str, ...] = tuple(OBJECTS)) -> list[Start]:
-    """``episodes`` starts: objects in turn, goals uniform over SO(3); the first n do not depend on how many follow."""
-    starts = []
+def draw_starts(
+    seed: int, episodes: int, objects: tuple[str, ...] = TRAIN, *, rung: str = "so3", surface: str = "table"
+) -> list[Start]:
+    """``episodes`` starts: every object once, in an order of its own, then again; the first n do not depend on how many
+    follow.
+
+    InputError for an unknown rung or surface.
+    """
+    find_rung(rung, where="rung")
+    if surface not in SURFACES:
+        raise unknown_name("world", surface, SURFACES)
+    starts: list[Start] = []
     for k in range(episodes):
-        rng = np.random.default_rng([seed, k])
-        starts.append(Start(objects[k % len(objects)], int(rng.integers(2**31)), rotations.random(rng, 1)[0]))
+        round_of_all, place_in_it = divmod(k, len(objects))
+        if place_in_it == 0:
+            order = np.random.default_rng([seed, 0, round_of_all]).permutation(len(objects))
+        rng = np.random.default_rng([seed, 1, k])
+        place, goal = (int(n) for n in rng.integers(2**31, size=2))
+        starts.append(Start(objects[order[place_in_it]], place, goal, rung, surface))
     return starts
 
 
@@ -45,29 +95,51 @@ def scene_state(world: SimWorld) -> SceneState:
     return SceneState(hand.stamp_ns, hand.q, hand.dq, truth.position, truth.quaternion, truth.velocity, truth.spin)
 
 
-def run_episode(hand: HandSpec, policy: Policy, start: Start, *, watch: Watcher | None = None) -> EpisodeScore:
-    """Play one episode and score it by the protocol. ``watch`` sees the world and the angle at every control step.
-
-    The command of a control step is in force from the state it answers: planning takes no simulated time.
-    """
-    world = SimWorld(hand, start.object_name, seed=start.seed)
+def begin(hand: HandSpec, start: Start) -> tuple[SimWorld, Goal]:
+    """The world of ``start``, armed, and its goal."""
+    world = SimWorld(hand, start.object_name, seed=start.seed, surface=start.surface)
     world.arm()
+    lies = world.object_truth().quaternion
+    quaternion: Array = draw_goal(start.rung, lies, np.random.default_rng(start.goal_seed))
+    table_s = TABLE_REMOVAL_S if start.surface == "air" else math.inf
+    return world, Goal(start.object_name, quaternion, time_limit_s=TIME_LIMIT_S, table_s=table_s)
+
+
+def run_episode(
+    hand: HandSpec,
+    policy: Policy,
+    start: Start,
+    *,
+    watch: Watcher | None = None,
+    perceive: Callable[[SimWorld], StateSource] = Privileged,
+) -> EpisodeScore:
+    """Play one episode and score it by the protocol, on the world's truth whatever the policy sees of it.
+
+    ``watch`` sees every control step; ``perceive`` makes the policy's source of states. The command of a control step
+    is in force from the state it answers: planning and perceiving take no simulated time.
+    """
+    world, goal = begin(hand, start)
+    source = perceive(world)
     runner = ReorientRunner(hand, policy)
-    state = scene_state(world)
-    goal = Goal(start.object_name, start.quaternion, time_limit_s=TIME_LIMIT_S)
-    start_angle = goal_angle(state, goal.quaternion)
-    begun, watching, start_ns, k = time.perf_counter(), 0.0, state.stamp_ns, 0
-    runner.start(goal, state)
-    while (step := runner.step(state)).verdict is None:
-        if watch is not None:
-            looked = time.perf_counter()
-            watch(world, step.angle)
-            watching += time.perf_counter() - looked
-        k += 1
-        until = start_ns + round(k * 1e9 / hand.control_rate_hz)
-        world.send(HandCommand(state.stamp_ns, until, step.target))
-        world.advance(until)
-        state = scene_state(world)
+    truth = scene_state(world)
+    start_angle, start_ns, k = goal_angle(truth, goal.quaternion), truth.stamp_ns, 0
+    begun, watched = _now(), np.zeros(2)
+    try:
+        state = source.state()
+        runner.start(goal, state)
+        while (step := runner.step(state, truth)).verdict is None:
+            if watch is not None:
+                looked = _now()
+                watch(world, goal, step.angle)
+                watched += _now() - looked
+            k += 1
+            until = start_ns + round(k * 1e9 / hand.control_rate_hz)
+            world.send(HandCommand(truth.stamp_ns, until, step.target))
+            world.advance(until)
+            truth, state = scene_state(world), source.state()
+    finally:
+        source.close()
+    wall, cpu = _now() - begun - watched
     verdict = step.verdict
     return EpisodeScore(
         object_name=start.object_name,
@@ -77,5 +149,11 @@ def run_episode(hand: HandSpec, policy: Policy, start: Start, *, watch: Watcher 
         still=verdict.stillness.still,
         dropped=verdict.outcome == "dropped",
         duration=verdict.duration,
-        wall=time.perf_counter() - begun - watching,
+        wall=float(wall),
+        cpu=float(cpu),
     )
+
+
+def _now() -> Array:
+    """Wall and processor time, s: what an episode cost, never what it does."""
+    return np.array([time.perf_counter(), time.process_time()])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +12,7 @@ from knuckle.hardware.spec.hand_spec import Array, HandSpec
 from knuckle.policy.contract import Goal, Policy, SceneState
 from knuckle.policy.reorient_score import SCORE_DELAY_S
 from knuckle.policy.stillness import Stillness, goal_angle, stillness
-from knuckle.sim.world import DROP_DISTANCE
+from knuckle.sim.world import is_dropped
 
 
 @dataclass(frozen=True)
@@ -19,7 +20,8 @@ class Verdict:
     """How a goal ended.
 
     ``outcome``: succeeded, missed (done was declared but the check failed), timed_out or dropped. ``angle`` rad at the
-    check, ``duration`` s from the goal's start to done or the limit, ``stillness`` at the check.
+    check, ``duration`` s from the goal's start (or the table's removal) to done, drop or the limit, not below 0;
+    ``stillness`` at the check.
     """
 
     outcome: str
@@ -52,7 +54,7 @@ class ReorientRunner:
         self.goal = goal
         self.smoothed = np.zeros(self.hand.dof)
         self.start_position = state.position.copy()
-        self.start_ns = state.stamp_ns
+        self.start_ns = state.stamp_ns + round(goal.head_start_s * 1e9)
         self.check_at_ns: int | None = None
         self.declared_done = False
 
@@ -60,13 +62,17 @@ class ReorientRunner:
         """Drop the goal and keep the posture."""
         self.goal = None
 
-    def step(self, state: SceneState) -> RunnerStep:
-        """The target for this control step; with the verdict the goal is over and the posture is kept."""
+    def step(self, state: SceneState, truth: SceneState | None = None) -> RunnerStep:
+        """The target for this control step; with the verdict the goal is over and the posture is kept.
+
+        The policy sees ``state``; the verdict and the angle are those of ``truth``, where somebody knows it.
+        """
+        judged = state if truth is None else truth
         if self.goal is None:
             self.target = state.q.copy() if self.target is None else self.target
             return RunnerStep(self.target, float("nan"), None)
-        angle = goal_angle(state, self.goal.quaternion)
-        verdict = self._verdict(state, angle)
+        angle = goal_angle(judged, self.goal.quaternion)
+        verdict = self._verdict(judged, angle)
         if verdict is not None:
             self.goal = None
         elif self.check_at_ns is None:
@@ -80,7 +86,7 @@ class ReorientRunner:
         action, done_probability = self.policy.act(state)
         self.smoothed = self.chart.smooth(action, self.smoothed)
         elapsed = (state.stamp_ns - self.start_ns) * 1e-9
-        self.declared_done = done_probability >= 0.5
+        self.declared_done = done_probability >= 0.5 and elapsed >= 0.0
         if self.declared_done or elapsed >= goal.time_limit_s:
             self.done_ns = state.stamp_ns
             self.check_at_ns = state.stamp_ns + round(SCORE_DELAY_S * 1e9)
@@ -91,7 +97,8 @@ class ReorientRunner:
     def _verdict(self, state: SceneState, angle: float) -> Verdict | None:
         assert self.goal is not None
         rest = stillness(state, self.smoothed)
-        if float(np.linalg.norm(state.position - self.start_position)) > DROP_DISTANCE:
+        in_air = math.isfinite(self.goal.table_s) and state.stamp_ns > self.start_ns
+        if is_dropped(self.hand, state.q, state.position, self.start_position, in_air=in_air):
             return self._end("dropped", state.stamp_ns, angle, rest)
         if self.check_at_ns is None or state.stamp_ns < self.check_at_ns:
             return None
@@ -100,4 +107,5 @@ class ReorientRunner:
         return self._end(outcome, self.done_ns, angle, rest)
 
     def _end(self, outcome: str, at_ns: int, angle: float, rest: Stillness) -> Verdict:
-        return Verdict(outcome, angle, (at_ns - self.start_ns) * 1e-9, self.declared_done, rest)
+        duration = max(at_ns - self.start_ns, 0) * 1e-9
+        return Verdict(outcome, angle, duration, self.declared_done, rest)

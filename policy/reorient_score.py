@@ -19,8 +19,8 @@ class EpisodeScore:
     """One episode: angles in rad, times in seconds.
 
     ``final_angle`` is the angle 0.5 s after done was declared or the limit was reached; it counts only when ``still``
-    (the four conditions of stillness, then) and not ``dropped``. ``duration`` is the simulated time until the end,
-    ``wall`` the time it took.
+    (the four conditions of stillness, then) and not ``dropped``. ``duration`` is the simulated time until the end (in
+    the air from the table's removal), ``wall`` the time it took and ``cpu`` the processor's, of this process.
     """
 
     object_name: str
@@ -31,6 +31,7 @@ class EpisodeScore:
     dropped: bool
     duration: float
     wall: float
+    cpu: float = 0.0
 
     def succeeded(self, threshold: float) -> bool:
         """Whether the final angle counts and is within ``threshold`` rad."""
@@ -55,6 +56,7 @@ def figures_of(scores: list[EpisodeScore]) -> tuple[dict[str, float], dict[str, 
     times = [s.duration for s in scores if s.succeeded(0.4)]
     figures["median_time_s"] = median(times) if times else float("nan")
     figures["median_time_all_s"] = median(s.duration if s.succeeded(0.4) else TIME_LIMIT_S for s in scores)
+    figures["cpu_s_per_episode"] = sum(s.cpu for s in scores) / n
     figures["real_time_factor"] = sum(s.duration for s in scores) / max(sum(s.wall for s in scores), 1e-9)
     return figures, intervals
 

@@ -11,21 +11,19 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from knuckle.hardware.spec.mounts import pinhole
 from knuckle.policy.contract import Goal
-from knuckle.policy.episode_video import episode_frame
+from knuckle.policy.episode_video import EpisodePainter
 from knuckle.policy.reorient_episode import Watcher
 from knuckle.policy.reorient_score import EpisodeScore
 from knuckle.sim.picture import png, tiled
-from knuckle.sim.renderer import Renderer, choose_renderer
 from knuckle.sim.video import VideoWriter
 from knuckle.sim.world import SimWorld
 
 Play = Callable[[int, Watcher], EpisodeScore]
 """Plays the episode of a number again, shown to a watcher at every control step."""
 
-SIZES = {"egl": (480, 360), "rays": (240, 180)}
-"""Width and height by renderer: rays are slow."""
+SIZES = {"egl": (480, 360), "rays": (320, 240)}
+"""Width and height by renderer."""
 STRIP, COLUMNS = 8, 4
 STRIP_WIDTH = 240
 
@@ -84,27 +82,23 @@ def film_sheet(scores: list[EpisodeScore], play: Play, *, rate_hz: float, source
 
     ``rate_hz`` is the rate of control: one frame a step. InputError where PyAV is missing.
     """
-    chosen = choose_renderer(source, pinhole(*SIZES["egl"]), samples=4)
-    if chosen.source != "egl":
-        chosen.renderer.close()
-        chosen = choose_renderer(chosen.source, pinhole(*SIZES[chosen.source]))
+    painter = EpisodePainter(source, sizes=SIZES)
     try:
-        films = [
-            _film(chosen.renderer, label, k, scores[k], play, rate_hz) for k, label in choose_episodes(scores).items()
-        ]
+        chosen = choose_episodes(scores)
+        films = tuple(_film(painter, label, k, scores[k], play, rate_hz) for k, label in chosen.items())
     finally:
-        chosen.renderer.close()
-    return VideoSheet(tuple(films), chosen.source, rate_hz)
+        painter.close()
+    return VideoSheet(films, painter.source, rate_hz)
 
 
-def _film(renderer: Renderer, label: str, k: int, score: EpisodeScore, play: Play, rate_hz: float) -> Film:
+def _film(painter: EpisodePainter, label: str, k: int, score: EpisodeScore, play: Play, rate_hz: float) -> Film:
     small: list[NDArray[np.uint8]] = []
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "episode.mp4"
         with VideoWriter(path, rate_hz) as video:
 
             def watch(world: SimWorld, goal: Goal, angle: float) -> None:
-                frame = episode_frame(renderer, world, goal.quaternion, angle)
+                frame = painter.frame(world, goal, angle)
                 video.add(frame)
                 small.append(_reduced(frame))
 
@@ -119,4 +113,4 @@ def _reduced(frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
     n = max(frame.shape[1] // STRIP_WIDTH, 1)
     height, width = frame.shape[0] // n, frame.shape[1] // n
     squares = frame[: height * n, : width * n].reshape(height, n, width, n, 3)
-    return squares.mean(axis=(1, 3)).round().astype(np.uint8)
+    return np.asarray(squares.mean(axis=(1, 3)).round(), dtype=np.uint8)

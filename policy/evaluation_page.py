@@ -16,6 +16,7 @@ from knuckle.policy.evaluation_plots import (
     Share,
     endings,
     share_bars,
+    start_to_final,
     starting_angles,
     success_curve,
     success_over_time,
@@ -88,14 +89,18 @@ def page(
         _figure(3, starting_angles(scores, uniform=uniform), "Angle between start and goal, all episodes."),
         _figure(4, endings(scores), f"When and how the episodes of {name} ended."),
         _figure(5, share_bars(objects, "success by object"), f"Success of {name} by object."),
+        "<div>",
         _figure(6, share_bars([family for family, _ in families], "success by family"), _family_caption(name)),
+        _figure(7, start_to_final(scores), f"What {name} made of each start; below the dotted line it came nearer."),
+        "</div>",
         "</section>",
         _films(film, name) if film is not None else "",
         _episodes(scores, name),
     ]
     head = f'<meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>{escape(title)}</title>'
     body = "\n".join(parts)
-    return f'<!doctype html>\n<html lang="en">\n<head>{head}<style>{STYLE}</style></head>\n<body>\n{body}\n</body>\n</html>\n'
+    head = f"<head>{head}<style>{STYLE}</style></head>"
+    return f'<!doctype html>\n<html lang="en">\n{head}\n<body>\n{body}\n</body>\n</html>\n'
 
 
 CURVE_CAPTION = (
@@ -136,14 +141,14 @@ def _protocol(protocol: Mapping[str, str]) -> str:
 
 
 def _table(figures: Figures, intervals: Intervals, results: Results) -> str:
-    head = "".join(f'<th scope="col">{escape(name)}</th>' for name in results)
+    head = "".join(f'<th scope="col">{escape(name)}<small></small></th>' for name in results)
     rows = []
     for key, label, pattern in ROWS:
         if not any(key in figures.get(name, {}) for name in results):
             continue
         cells = [_cell(figures.get(name, {}).get(key), intervals.get(name, {}).get(key), pattern) for name in results]
         rows.append(f'<tr><th scope="row">{escape(label)}</th>{"".join(cells)}</tr>')
-    counts = "".join(f"<td>{len(scores)}</td>" for scores in results.values())
+    counts = "".join(f"<td>{len(scores)}<small></small></td>" for scores in results.values())
     rows.append(f'<tr><th scope="row">episodes</th>{counts}</tr>')
     note = "Rates with their 95% Wilson intervals. All controllers were given the same starts and goals."
     return (
@@ -153,9 +158,9 @@ def _table(figures: Figures, intervals: Intervals, results: Results) -> str:
 
 def _cell(value: float | None, interval: tuple[float, float] | None, pattern: str) -> str:
     if value is None or not math.isfinite(value):
-        return "<td>–</td>"
-    spread = f" <small>{100 * interval[0]:.0f} to {100 * interval[1]:.0f}</small>" if interval is not None else ""
-    return f"<td>{escape(pattern.format(value))}{spread}</td>"
+        return "<td>–<small></small></td>"
+    spread = f"{100 * interval[0]:.0f} to {100 * interval[1]:.0f}" if interval is not None else ""
+    return f"<td>{escape(pattern.format(value))}<small>{spread}</small></td>"
 
 
 def _figure(number: int, svg: str, caption: str) -> str:
@@ -166,7 +171,8 @@ def _films(sheet: VideoSheet, name: str) -> str:
     films = "".join(_film(film) for film in sheet.films)
     note = (
         f"The best, the median and the worst episode of {name} by final angle, drops last; each was played again and "
-        f"filmed at {sheet.rate_hz:g} frames a second. The small view shows the goal, the bar at the foot the angle left."
+        f"filmed at {sheet.rate_hz:g} frames a second. The small view shows the goal; the bar at the foot is the angle "
+        "left, green within 0.4 rad."
     )
     return f'<section class="films"><h2>Episodes</h2><p>{escape(note)}</p>{films}</section>'
 
@@ -184,7 +190,7 @@ def _film(film: Film) -> str:
 
 
 def _verdict(s: EpisodeScore) -> str:
-    how = "dropped" if s.dropped else "still" if s.still else "still moving"
+    how = "dropped" if s.dropped else "at rest" if s.still else "still moving"
     return f"from {s.start_angle:.2f} to {s.final_angle:.2f} rad in {s.duration:.1f} s, {how}"
 
 

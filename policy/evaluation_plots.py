@@ -7,13 +7,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from knuckle.core.figures import wilson
-from knuckle.policy.reorient_score import THRESHOLDS, TIME_LIMIT_S, EpisodeScore, angle_histogram
-from knuckle.policy.svg_plot import FAINT, INK, Axis, Panel, band, bar, steps, text
+from knuckle.policy.reorient_score import SCORE_DELAY_S, THRESHOLDS, TIME_LIMIT_S, EpisodeScore, angle_histogram
+from knuckle.policy.svg_plot import FAINT, GRID, INK, Axis, Panel, band, bar, steps, text
 
 # Okabe and Ito's colours, told apart by colour-blind readers too; dashes tell them apart in print.
 STYLES = (("#0072B2", ""), ("#767676", "6 3"), ("#D55E00", "2 3"), ("#009E73", "8 3 2 3"), ("#CC79A7", "1 2"))
-SUCCESS, FAILURE, DROP = "#0072B2", "#b8b8b8", "#D55E00"
+SUCCESS, FAILURE, DROP, PALE = "#0072B2", "#b8b8b8", "#D55E00", "#79b4d9"
 REACHED = 0.4
+LAST_S = TIME_LIMIT_S + SCORE_DELAY_S
 SMALLEST_RAD = 0.05
 SHARES = Axis(0.0, 1.0, tuple((k / 4, f"{25 * k}%") for k in range(5)), "share of episodes")
 ANGLES = tuple((a, f"{a:g}") for a in (0.05, *THRESHOLDS, 1.6))
@@ -46,7 +47,7 @@ def success_curve(results: Results) -> str:
 def success_over_time(results: Results) -> str:
     """Share of episodes that had reached 0.4 rad by time x, for each controller; Wilson band for the first."""
     ticks = tuple((t, f"{t:g}") for t in range(0, round(TIME_LIMIT_S) + 1, 3))
-    panel = Panel(Axis(0.0, TIME_LIMIT_S, ticks, "time until the verdict, s"), SHARES)
+    panel = Panel(Axis(0.0, LAST_S, ticks, "time until the verdict, s"), SHARES)
     reached = {name: [s.duration for s in scores if s.succeeded(REACHED)] for name, scores in results.items()}
     return _curves(panel, "success over time", results, reached, [])
 
@@ -70,7 +71,7 @@ def starting_angles(scores: list[EpisodeScore], *, uniform: bool) -> str:
 
 def endings(scores: list[EpisodeScore]) -> str:
     """When episodes ended, a bar a second, and how: within 0.4 rad and still, otherwise, dropped."""
-    seconds = math.ceil(TIME_LIMIT_S)
+    seconds = math.ceil(LAST_S)
     kinds = (("within 0.4 rad", SUCCESS), ("otherwise", FAILURE), ("dropped", DROP))
     counts = [[0, 0, 0] for _ in range(seconds)]
     for s in scores:
@@ -89,27 +90,40 @@ def endings(scores: list[EpisodeScore]) -> str:
     return panel.image("when and how episodes ended", [*parts, *_legend(panel, [(k, c, "bar") for k, c in kinds])])
 
 
+def start_to_final(scores: list[EpisodeScore]) -> str:
+    """A dot an episode: the angle it ended at over the angle it began at; below the diagonal it came nearer."""
+    ticks = tuple((k * math.pi / 4, ("0", "π/4", "π/2", "3π/4", "π")[k]) for k in range(5))
+    panel = Panel(Axis(0.0, math.pi, ticks, "starting angle, rad"), Axis(0.0, math.pi, ticks, "final angle, rad"))
+    ends = f"M{panel.px(0):.1f} {panel.py(0):.1f}L{panel.px(math.pi):.1f} {panel.py(math.pi):.1f}"
+    parts = [f'<path d="{ends}" stroke="#bbb" stroke-dasharray="1 3"/>']
+    for s in scores:
+        paint = DROP if s.dropped else SUCCESS if s.succeeded(math.pi + 1e-9) else "#8a8a8a"
+        fill = paint if paint == SUCCESS else "none"
+        at = f'cx="{panel.px(s.start_angle):.1f}" cy="{panel.py(s.final_angle):.1f}"'
+        parts.append(f'<circle {at} r="3.2" fill="{fill}" fill-opacity="0.6" stroke="{paint}"/>')
+    legend = [("at rest", SUCCESS, "bar"), ("still moving", "#8a8a8a", "bar"), ("dropped", DROP, "bar")]
+    return panel.image("final over starting angle", [*parts, *_legend(panel, legend)])
+
+
 def share_bars(rows: Sequence[Share], name: str) -> str:
     """One bar a row: the share within 0.4 rad, with its Wilson interval, counts and drops at the right."""
-    height = 22.0 * len(rows) + 44.0
+    row_height = 19.0
     panel = Panel(
         Axis(0.0, 1.0, SHARES.ticks, "within 0.4 rad, with 95% interval"),
         Axis(0.0, float(max(len(rows), 1)), (), ""),
-        height=height,
-        left=104.0,
-        right=118.0,
+        height=row_height * len(rows) + 44.0,
+        left=122.0,
+        right=124.0,
         top=0.0,
     )
-    parts = [
-        f'<path d="M{panel.px(x):.1f} {panel.py(0):.1f}V0" stroke="#e4e4e4"/>' for x, _ in SHARES.ticks
-    ]  # fmt: skip
+    parts = [f'<path d="M{panel.px(x):.1f} {panel.py(0):.1f}V0" stroke="{GRID}"/>' for x, _ in SHARES.ticks]
     for k, row in enumerate(rows):
-        middle = 22.0 * k + 11.0
-        low, high = wilson(row.hits, row.n)
+        middle = row_height * (k + 0.5)
+        low, high = (panel.px(share) for share in wilson(row.hits, row.n))
         parts.append(text(panel.left - 8, middle + 4, row.label, "end", colour=INK))
-        parts.append(bar(panel.px(0), panel.px(row.hits / max(row.n, 1)), middle - 6, middle + 6, SUCCESS))
-        line = f"M{panel.px(low):.1f} {middle}H{panel.px(high):.1f}"
-        parts.append(f'<path d="{line}" stroke="#fff" stroke-width="4"/><path d="{line}" stroke="{INK}"/>')
+        parts.append(bar(panel.px(0), panel.px(row.hits / max(row.n, 1)), middle - 6, middle + 6, PALE))
+        whisker = f"M{low:.1f} {middle - 3}v6m0 -3H{high:.1f}m0 -3v6"
+        parts.append(f'<path d="{whisker}" fill="none" stroke="{INK}"/>')
         told = f"{row.hits} of {row.n}" + (f", {row.drops} dropped" if row.drops else "")
         parts.append(text(panel.width - panel.right + 8, middle + 4, told))
     return panel.image(name, parts)

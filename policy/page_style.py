@@ -16,9 +16,10 @@ th, td { text-align: right; padding: .28rem .7rem; border-bottom: 1px solid #eee
 th:first-child, td:first-child { text-align: left; padding-left: 0; }
 thead th, thead td { border-bottom: 1px solid #999; font-weight: 600; }
 tbody td:nth-child(2) { font-weight: 600; }
-small { color: #666; font-weight: 400; margin-left: .35em; display: inline-block; min-width: 4.6em; }
+small { color: #666; font-weight: 400; margin-left: .6em; display: inline-block; width: 4.8em; text-align: left; }
 .pair { display: grid; grid-template-columns: 1fr 1fr; gap: 1.8rem 2.2rem; margin-top: 2rem; align-items: start; }
 figure { margin: 0; break-inside: avoid; }
+.pair div figure + figure { margin-top: 1.8rem; }
 figcaption { color: #444; font-size: .82rem; margin-top: .35rem; }
 svg { width: 100%; height: auto; display: block; }
 svg text { font: 12px system-ui, -apple-system, "Segoe UI", Roboto, "DejaVu Sans", sans-serif; }

@@ -1,0 +1,96 @@
+"""Where a known object is, knowing nothing: rotations spread over SO(3), laid into the cloud, refined, thinned out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from knuckle.core import rotations
+from knuckle.hardware.spec.hand_spec import Array
+from knuckle.perception.object_alignment import Evidence, Poses, fit, refine
+from knuckle.perception.object_model import ObjectModel
+
+# Super-Fibonacci spirals (Alexa, CVPR 2022): phi^2 = 2, psi^4 = psi + 4.
+_PHI, _PSI = 2.0**0.5, 1.533751168755204288118041
+
+COARSE_POINTS, MIDDLE_POINTS = 50, 120
+SURFACE, SURFACE_COARSE = 200, 60
+
+
+def spread_rotations(n: int) -> Array:
+    """``n`` quaternions (n, 4) spread evenly over SO(3), always the same."""
+    s = np.arange(n) + 0.5
+    r, big_r = np.sqrt(s / n), np.sqrt(1.0 - s / n)
+    alpha, beta = 2.0 * np.pi * s / _PHI, 2.0 * np.pi * s / _PSI
+    return np.stack([big_r * np.cos(beta), r * np.sin(alpha), r * np.cos(alpha), big_r * np.sin(beta)], axis=-1)
+
+
+@dataclass(frozen=True)
+class Found:
+    """Hypotheses from a search, best first, with the ``cost`` (h,) and ``inliers`` (h,) of each."""
+
+    poses: Poses
+    cost: Array
+    inliers: Array
+
+
+def laid_into(model: ObjectModel, scene: Evidence, turns: Array) -> Poses:
+    """Poses of the rotation matrices ``turns`` (h, 3, 3): the surface turned to the camera has the points' middle."""
+    eye = scene.eye.astype(np.float64)
+    middle = scene.points.mean(axis=0, dtype=np.float64)
+    ray = (eye - middle) / np.linalg.norm(eye - middle)
+    cosine = np.maximum(np.einsum("hij,mj,i->hm", turns, model.normals, ray), 0.0)
+    # A surface seen at a slant shows fewer pixels, but a voxel grid evens that out.
+    weight = np.minimum(cosine, 0.3)
+    seen = np.einsum("hm,mj->hj", weight, model.surface) / weight.sum(axis=1, keepdims=True)
+    return Poses(middle - np.einsum("hij,hj->hi", turns, seen), turns)
+
+
+def search(model: ObjectModel, scene: Evidence, start: Poses, keep: int, kernel: float) -> Found:
+    """The best ``keep`` different poses reached from ``start``: coarse steps for all, fine ones for the best."""
+    coarse, middle = thinned(scene, COARSE_POINTS), thinned(scene, MIDDLE_POINTS)
+    poses = refine(model, coarse, start, (0.03, 0.02, 0.015), 0)
+    poses = _best(model, coarse, poses, 0.010, max(12, len(start) // 4))
+    poses = refine(model, middle, poses, (0.015, 0.012, 0.010, 0.008), SURFACE_COARSE)
+    poses = _best(model, middle, poses, 0.008, max(8, len(start) // 20))
+    poses = refine(model, middle, poses, (0.010, 0.008, 0.006, 0.005, 0.004), SURFACE_COARSE)
+    return distinct(model, scene, poses, keep, kernel)
+
+
+def distinct(model: ObjectModel, scene: Evidence, poses: Poses, keep: int, kernel: float) -> Found:
+    """The best ``keep`` of ``poses``, without those that nearly repeat a better one."""
+    judged = fit(model, scene, poses, kernel, SURFACE)
+    order = np.argsort(judged.cost, kind="stable")
+    kept: list[int] = []
+    for i in order:
+        if len(kept) == keep:
+            break
+        if not any(alike(poses, int(i), k) for k in kept):
+            kept.append(int(i))
+    index = np.array(kept, dtype=np.intp)
+    return Found(poses[index], judged.cost[index], judged.inliers[index])
+
+
+def alike(poses: Poses, i: int, k: int) -> bool:
+    """Whether two poses are within 12 degrees and 12 mm."""
+    trace = float(np.sum(poses.turn[i] * poses.turn[k]))
+    return trace > 1.0 + 2.0 * 0.978 and float(np.linalg.norm(poses.position[i] - poses.position[k])) < 0.012
+
+
+def rotation_matrices(n: int) -> Array:
+    """The matrices (n, 3, 3) of `spread_rotations`."""
+    return rotations.to_matrix(spread_rotations(n))
+
+
+def _best(model: ObjectModel, scene: Evidence, poses: Poses, kernel: float, n: int) -> Poses:
+    cost = fit(model, scene, poses, kernel, SURFACE_COARSE).cost
+    index: NDArray[np.intp] = np.argsort(cost, kind="stable")[:n]
+    return poses[index]
+
+
+def thinned(scene: Evidence, n: int) -> Evidence:
+    """About ``n`` of the points, evenly from a cloud that is sorted in space."""
+    step = max(1, len(scene.points) // n)
+    return Evidence(scene.points[step // 2 :: step], scene.sight, scene.eye)

@@ -113,7 +113,7 @@ def share_bars(rows: Sequence[Share], name: str) -> str:
         Axis(0.0, float(max(len(rows), 1)), (), ""),
         height=row_height * len(rows) + 44.0,
         left=122.0,
-        right=124.0,
+        right=140.0,
         top=0.0,
     )
     parts = [f'<path d="M{panel.px(x):.1f} {panel.py(0):.1f}V0" stroke="{GRID}"/>' for x, _ in SHARES.ticks]

@@ -163,6 +163,20 @@ class BatchWorld:
         truncated = ((self._steps >= self.spec.episode_steps) & ~outcome.fallen) | broken
         return self._seen.copy(), reward, outcome.fallen, truncated
 
+    def set_goals(self, goals: ArrayLike) -> Array:
+        """Give every world a goal (N, 4), w x y z, world frame, in the midst of its episode; the observations."""
+        wanted = np.asarray(goals, dtype=np.float64)
+        if wanted.shape != (self.spec.worlds, 4) or not (np.abs(norms(wanted) - 1.0) < 1e-3).all():
+            right = f"({self.spec.worlds}, 4) unit quaternions"
+            raise InputError(f"goals of shape {wanted.shape}", where="batch world", right=right)
+        self._goal[:] = rotations.normalize(wanted).T
+        self._seen = self._noisy(np.ascontiguousarray(self._observe(None).T))
+        return self._seen.copy()
+
+    def seed(self, seed: int) -> None:
+        """Draw everything that follows from ``seed``: episodes begun from now on, goals and noise."""
+        self._rng = np.random.default_rng(seed)
+
     def close(self) -> None:
         """End the threads."""
         self.stepper.close()

@@ -26,8 +26,8 @@ ROUNDS = 8
 SQUEEZE_M = (0.01, 0.03)
 AIM_SPREAD_M = 0.01
 DAMPING = 1e-4
-# What may happen to a stable state while it is watched, and how near a tip must be to touch.
-MOVED_M, TURNED_RAD, TOUCH_M = 0.003, 0.06, 0.002
+# What may happen to a stable state while it is watched.
+MOVED_M, TURNED_RAD = 0.003, 0.06
 FEWEST_TIPS = 2
 
 
@@ -117,12 +117,12 @@ def _pull(tips: TipKinematics, q: Array, aim: Array, reach: Array) -> Array:
 
 
 def _touching(scene: Scene, tips: TipKinematics, states: Array) -> NDArray[np.bool_]:
-    """Which tips (N, G) touch the object."""
+    """Which tips (N, G) press on the object: soft contacts carry a force where surfaces overlap."""
     position, quaternion = scene.object_pose_of(states)
     centres = tips.poses(scene.joints_of(states))[0]
     local = rotations.rotate(rotations.conjugate(quaternion)[:, None], centres - position[:, None])
     radii = np.array([tip.radius for tip in scene.hand.tips])
-    return np.asarray(scene.thing.distance(local) <= radii + TOUCH_M)
+    return np.asarray(scene.thing.distance(local) < radii)
 
 
 def _stable(scene: Scene, before: Array, after: Array, moved_m: float = MOVED_M) -> NDArray[np.bool_]:

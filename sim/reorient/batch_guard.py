@@ -25,11 +25,6 @@ class BatchGuard:
         self.stepper, self.folder = stepper, folder
         self.broken = 0
         self.episodes = 0
-        self._before: Array = stepper.states.copy()
-
-    def remember(self) -> None:
-        """Keep the states from which the coming step starts."""
-        self._before[:] = self.stepper.states
 
     def check(self, target: Array, force: Array | None) -> NDArray[np.bool_]:
         """Which worlds (N,) broke in the step just done; they are back where they were before it.
@@ -41,7 +36,7 @@ class BatchGuard:
         if not broken.any():
             return broken
         names = [self._save(int(world), target, force) for world in np.flatnonzero(broken)]
-        states[broken] = self._before[broken]
+        states[broken] = self.stepper.before[broken]
         if self.broken > max(FEWEST, SHARE * self.episodes):
             raise RunError(
                 f"{self.broken} of {self.episodes} episodes broke down: {names[0]}",
@@ -53,7 +48,7 @@ class BatchGuard:
     def _save(self, world: int, target: Array, force: Array | None) -> str:
         """Save the first few broken worlds, model and all, so that each can be stepped again; what broke where."""
         self.broken += 1
-        scene, before, after = self.stepper.scenes[world], self._before[world], self.stepper.states[world]
+        scene, before, after = self.stepper.scenes[world], self.stepper.before[world], self.stepper.states[world]
         if self.broken <= MOST_FILES:
             model = np.empty(mujoco.mj_sizeModel(scene.model), np.uint8)
             mujoco.mj_saveModel(scene.model, None, model)

@@ -145,7 +145,6 @@ class BatchWorld:
         force = self._force.step(self.models.mass, self._rng) if self._force is not None else None
         for world in np.flatnonzero(self._steps == self._removal_step):
             set_table(self.stepper.models[world], False)
-        self.guard.remember()
         self.stepper.advance(target, force)
         broken = self.guard.check(target, force)
         self._steps += 1

@@ -20,13 +20,14 @@ PUSH_S = 1.0 / 60.0
 class Stepper:
     """Steps ``scenes``, one a world, in ``threads`` threads. RunError where their models differ in size.
 
-    ``states`` (N, nstate) is where the worlds are; write to it to put a world elsewhere. Deterministic: neither the
-    number of threads nor the other worlds change what a world does.
+    ``states`` (N, nstate) is where the worlds are; write to it to put a world elsewhere. ``before`` is where they were
+    before the last step, ``given`` (N, substeps, controls) and ``given_spec`` what that step was given. Deterministic:
+    neither the number of threads nor the other worlds change what a world does.
     """
 
     def __init__(self, scenes: list[Scene], threads: int) -> None:
         require_one_signature(scenes)
-        self.scenes, first = scenes, scenes[0]
+        self.scenes, self.threads, first = scenes, threads, scenes[0]
         self.substeps = control_substeps(first)
         self.models = [scene.model for scene in scenes]
         for model in self.models:
@@ -34,10 +35,13 @@ class Stepper:
             model.opt.disableflags |= mujoco.mjtDisableBit.mjDSBL_AUTORESET.value
         n, nu, nv = len(scenes), int(first.model.nu), int(first.model.nv)
         self.states: Array = np.zeros((n, first.nstate))
+        self.before: Array = np.zeros((n, first.nstate))
         self._path = np.zeros((n, self.substeps, first.nstate))
         self._sensed = np.zeros((n, self.substeps, int(first.model.nsensordata)))
         self._targets = np.zeros((n, self.substeps, nu))
         self._forced = np.zeros((n, self.substeps, nu + nv))
+        self.given: Array = self._targets
+        self.given_spec: int = _CONTROL
         push = slice(nu + first.object_v.start, nu + first.object_v.start + 3)
         self._push = self._forced[:, : max(1, round(PUSH_S / first.dt_s)), push]
         self._data = [mujoco.MjData(first.model) for _ in range(threads)]
@@ -54,20 +58,20 @@ class Stepper:
 
         The new states, which are also those of `states`; they are valid until the next call.
         """
+        self.before[:] = self.states
         if force is None:
-            spec, control = _CONTROL, self._targets
-            control[:] = target[:, None]
+            self.given_spec, self.given = _CONTROL, self._targets
         else:
-            spec, control = _FORCES, self._forced
-            control[..., : target.shape[1]] = target[:, None]
+            self.given_spec, self.given = _FORCES, self._forced
             self._push[:] = force[:, None]
-        # Shapes, types and sizes are right by construction; checking them anew took as long as building observations.
+        self.given[..., : target.shape[1]] = target[:, None]
+        # Shapes, types and sizes are right by construction: nothing is left to check.
         self._pool.rollout(
             self.models,
             self._data,
-            self.states,
-            control,
-            control_spec=spec,
+            self.before,
+            self.given,
+            control_spec=self.given_spec,
             skip_checks=True,
             nstep=self.substeps,
             state=self._path,

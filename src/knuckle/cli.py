@@ -33,6 +33,7 @@ COMMANDS: dict[str, Command] = {
     "replay": Command("give the outputs of a recording again, bit for bit", "knuckle_ros.commands.replay:replay"),
     "eval reorient": Command("score a controller that turns objects", "knuckle.policy.commands:eval_reorient"),
     "export urdf": Command("write hands and objects as URDF", "knuckle.sim.export_command:export_urdf"),
+    "bench sim": Command("time simulated worlds to learn in", "knuckle.sim.commands:bench_sim"),
     "bench bus": Command("time the bus: commands and depth frames", "knuckle_ros.commands.bench_bus:bench_bus"),
 }
 

@@ -14,7 +14,7 @@ from knuckle.perception.object_search import SURFACE, alike
 
 MEMORY = 0.7  # share of the evidence that the next frame still counts
 HOPELESS = 0.3  # behind the best by more evidence than this a hypothesis is given up
-TEMPERATURE = 0.02  # evidence that makes one hypothesis e times less likely than another
+TEMPERATURE = 0.01  # evidence that makes one hypothesis e times less likely than another
 NEWCOMER = 0.1  # lasting evidence against a pose that turns up while another is followed: objects do not jump
 MOST = 4
 

@@ -16,6 +16,7 @@ from knuckle.perception.object_model import Floats
 REACH_U, REACH_V = 0.70, 0.45
 CELL = 0.0125  # tangent of a cell: 7 mm at 0.57 m, a little more than a voxel, so that a surface leaves no holes
 FAR_M = 1e3
+_CROSS = np.array([[0, 1, 0], [1, 1, 1], [0, 1, 0]], dtype=bool)
 
 
 class CameraPlace:
@@ -51,8 +52,9 @@ class Sight:
         hole = ~seen & ndimage.binary_dilation(seen, np.ones((3, 3), dtype=bool))
         free = ~(solid.reshape(self._shape) | hole)
         nearest[hole.reshape(-1)] = 0.0
+        # A voxel's mean may lie in the cell beside that of the surface it stands for.
+        self.nearest: Floats = ndimage.minimum_filter(nearest.reshape(self._shape), footprint=_CROSS, mode="nearest").reshape(-1)
         away = ndimage.distance_transform_edt(free)
-        self.nearest = nearest
         slope_v, slope_u = np.gradient(away)
         away = np.where(free, away - 0.5, 0.0)
         self._away = np.stack([away, slope_u, slope_v], axis=-1).reshape(-1, 3).astype(np.float32)

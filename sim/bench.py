@@ -18,7 +18,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
+from typing import Any
 
+import gymnasium
 import numpy as np
 import psutil
 
@@ -161,7 +163,7 @@ class _Processes:
     ) -> None:
         from stable_baselines3.common.vec_env import SubprocVecEnv
 
-        makers: list[Callable[[], ReorientEnv]] = [
+        makers: list[Callable[[], gymnasium.Env[Any, Any]]] = [
             functools.partial(ReorientEnv, hand.name, objects[k % len(objects)], config, cache_folder=folder)
             for k in range(count)
         ]

@@ -49,8 +49,10 @@ class TipKinematics:
         turning = rotations.multiply(turned, np.concatenate([np.zeros((*self.joints.shape, 1)), self._axes], axis=-1))
         # Component first, batch last: every operation then runs over long contiguous blocks.
         self._still, self._turning = _rows(turned), _rows(turning)
-        self._axis_rows, self._offset_rows = _rows(self._axes), _rows(self._offsets)
-        self._tip_rows = np.array([tip.position for tip in hand.tips]).T[..., None]
+        self._root = _rows(self._offsets)[0]
+        self._axis_parts = [_parts(axis) for axis in _rows(self._axes)]
+        tip_rows = np.array([tip.position for tip in hand.tips]).T[..., None]
+        self._next_parts = [_parts(offset) for offset in (*_rows(self._offsets)[1:], tip_rows)]
 
     def poses(self, q: ArrayLike) -> tuple[Array, Array]:
         """Positions (..., G, 3) in m and quaternions (..., G, 4), w x y z, of the tips' links at their centres."""
@@ -94,20 +96,17 @@ class TipKinematics:
         cosines, sines = np.cos(half), np.sin(half)
         count, fingers, n = angles.shape
         axes, pivots = np.empty((2, count, 3, fingers, n)) if with_jacobian else np.empty((2, 0, 3, fingers, n))
-        pivot = np.broadcast_to(self._offset_rows[0], (3, fingers, n))
+        pivot: Array = self._root
         quaternion = np.empty((4, fingers, n))
-        matrix = np.empty((3, 3, fingers, n))
         for k in range(count):
-            local = cosines[k] * self._still[k] + sines[k] * self._turning[k]
-            if k == 0:
-                quaternion = local
-            else:
-                pivot = pivot + _turned(matrix, self._offset_rows[k])
-                quaternion = _product(quaternion, local)
-            matrix = _matrix(quaternion)
+            local = cosines[k] * self._still[k]
+            local += sines[k] * self._turning[k]
+            quaternion = local if k == 0 else _product(quaternion, local)
+            columns = _Columns(quaternion)
             if with_jacobian:
-                axes[k], pivots[k] = _turned(matrix, self._axis_rows[k]), pivot
-        tip = pivot + _turned(matrix, self._tip_rows)
+                axes[k], pivots[k] = columns.times(self._axis_parts[k]), pivot
+            pivot = pivot + columns.times(self._next_parts[k])
+        tip = pivot
         if not with_jacobian:
             return tip, quaternion, (axes, axes)
         arm = tip - pivots
@@ -154,13 +153,9 @@ def _twist(jacobian: Array, axes: Array, rates: Array) -> tuple[Array, Array]:
     return np.asarray((jacobian * rates[:, None]).sum(axis=0)), np.asarray((axes * rates[:, None]).sum(axis=0))
 
 
-def _turned(matrix: Array, vector: Array) -> Array:
-    """``matrix`` (3, 3, G, N) times a constant ``vector`` (3, G, 1); components that are zero cost nothing."""
-    used = [j for j in range(3) if vector[j].any()]
-    result: Array = matrix[:, used[0]] * vector[used[0]] if used else np.zeros_like(matrix[:, 0])
-    for j in used[1:]:
-        result += matrix[:, j] * vector[j]
-    return result
+def _parts(vector: Array) -> list[tuple[int, Array]]:
+    """The components of a constant vector (3, G, 1) that are not zero for all fingers."""
+    return [(j, vector[j]) for j in range(3) if vector[j].any()]
 
 
 def _product(a: Array, b: Array) -> Array:
@@ -175,14 +170,31 @@ def _product(a: Array, b: Array) -> Array:
     return out
 
 
-def _matrix(q: Array) -> Array:
-    """Rotation matrices (3, 3, ...) of (4, ...)."""
-    double = q + q
-    xx, yy, zz = double[1:] * q[1:]
-    wx, wy, wz = double[1:] * q[0]
-    xy, xz, yz = double[1] * q[2], double[1] * q[3], double[2] * q[3]
-    out = np.empty((3, 3, *q.shape[1:]))
-    out[0, 0], out[0, 1], out[0, 2] = 1.0 - (yy + zz), xy - wz, xz + wy
-    out[1, 0], out[1, 1], out[1, 2] = xy + wz, 1.0 - (xx + zz), yz - wx
-    out[2, 0], out[2, 1], out[2, 2] = xz - wy, yz + wx, 1.0 - (xx + yy)
-    return out
+class _Columns:
+    """Columns (3, ...) of the rotation matrices of ``q`` (4, ...), computed as they are asked for."""
+
+    def __init__(self, q: Array) -> None:
+        self._q, self._double = q, q + q
+        self._known: dict[int, Array] = {}
+
+    def times(self, parts: list[tuple[int, Array]]) -> Array:
+        """The vector whose components are ``parts``, turned."""
+        if not parts:
+            return np.zeros_like(self._q[1:])
+        result: Array = self._column(parts[0][0]) * parts[0][1]
+        for j, value in parts[1:]:
+            result += self._column(j) * value
+        return result
+
+    def _column(self, j: int) -> Array:
+        if j not in self._known:
+            w, own = self._q[0], self._double[1 + j]
+            k, m = (j + 1) % 3, (j + 2) % 3
+            # R_jj = 1 - 2 (q_k^2 + q_m^2), R_kj = 2 (q_j q_k + w q_m), R_mj = 2 (q_j q_m - w q_k)
+            column = self._q[1:] * own
+            column[k] += self._double[1 + m] * w
+            column[m] -= self._double[1 + k] * w
+            column[j] = 1.0 - self._double[1 + k] * self._q[1 + k]
+            column[j] -= self._double[1 + m] * self._q[1 + m]
+            self._known[j] = column
+        return self._known[j]

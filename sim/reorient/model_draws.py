@@ -51,11 +51,10 @@ class ModelDraws:
         self._note(worlds, values)
 
     def _note(self, worlds: NDArray[np.intp], values: dict[str, Array]) -> None:
-        for k, joint in enumerate(self.scenes[0].hand.joints):
-            if "stiffness" in values:
-                self.stiffness[worlds, k] = joint.stiffness * values["stiffness"][:, k]
-            if "damping" in values:
-                self.damping[worlds, k] = joint.damping * values["damping"][:, k]
+        if "stiffness" in values:
+            self.stiffness[worlds] = self._nominal[0].stiffness * values["stiffness"]
+        if "damping" in values:
+            self.damping[worlds] = self._nominal[0].damping * values["damping"]
         if "object_mass" in values:
             self.mass[worlds] = values["object_mass"][:, 0]
         if "object_scale" in values:

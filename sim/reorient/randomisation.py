@@ -41,8 +41,13 @@ class Row:
 
     def draw(self, rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
         """Values of ``shape``; kicks are drawn by `random_force` alone."""
-        low, high = self.parameters[:2]
-        return rng.uniform(low, high, shape) if self.distribution == "uniform" else rng.normal(low, high, shape)
+        first, second = self.parameters[:2]
+        if self.distribution == "uniform":
+            return np.asarray(rng.uniform(first, second, shape))
+        if self.when == "step":
+            # Noise: much of it, and single precision is drawn in half the time.
+            return np.asarray(first + second * rng.standard_normal(shape, dtype=np.float32))
+        return np.asarray(rng.normal(first, second, shape))
 
 
 # Kicks: probability a step, force in m/s^2 of the object's mass, share kept over an interval, the interval in s. As in

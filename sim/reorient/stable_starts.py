@@ -23,7 +23,7 @@ CLOSING_S = 1.0
 HOLDING_S = 1.0
 ROUNDS = 8
 # How far a tip is pulled into the object: through the servo's stiffness this is how hard it squeezes.
-SQUEEZE_M = (0.01, 0.03)
+SQUEEZE_M = (0.01, 0.05)
 AIM_SPREAD_M = 0.01
 DAMPING = 1e-4
 # What may happen to a stable state while it is watched.

@@ -19,8 +19,8 @@ from knuckle.sim.reorient.start_cache import cached_starts
 from knuckle.sim.scene import Scene, planner_scene, without_table
 
 HAND = hand_spec("dclaw4")
-SCENE = planner_scene(HAND, "letter_r")
-COUNT = 24
+SCENE = planner_scene(HAND, "excavator")
+COUNT = 48
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +80,7 @@ def test_the_cache_gives_the_same_states_again_and_makes_the_same_anew(
     card = json.loads(files[0].read_text())
     assert (card["hand"], card["object"], card["settled"], card["grasps"]) == (
         "dclaw4",
-        "letter_r",
+        "excavator",
         COUNT,
         len(starts.grasps),
     )

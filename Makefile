@@ -1,7 +1,7 @@
-# make demo | test | check | setup: each sets up what it needs by itself, from a bare clone, and quickly a second time.
+# make demo | test | check | setup | learn: each sets up what it needs, from a bare clone, and quickly a second time.
 
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test test-all check format constraints clean
+.PHONY: help setup learn demo test test-all check format constraints clean
 
 # The first Python from 3.11 to 3.13 on the path; another: make PYTHON=/usr/bin/python3.12 setup
 PYTHON ?= $(shell for p in python3 python3.11 python3.12 python3.13; do \
@@ -10,6 +10,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input --no-compile
 STAMPS := $(VENV)/stamps
+# What pip is to install for torch: which build is right depends on the machine, so it is not in constraints.txt.
+# Another: make TORCH="torch --index-url URL" test
+TORCH ?= torch==2.13.0
 DEFINITIONS := $(wildcard ros_ws/src/*_msgs/* ros_ws/src/*_msgs/*/*)
 
 ifneq ($(wildcard ../shared/data),)
@@ -21,6 +24,9 @@ help:
 
 setup: $(STAMPS)/setup $(STAMPS)/messages
 	@echo "ready: $(BIN)/knuckle --help"
+
+learn: $(STAMPS)/learn $(STAMPS)/messages
+	@echo "ready to train: $(BIN)/knuckle --help"
 
 demo: $(STAMPS)/demo $(STAMPS)/messages
 	$(BIN)/knuckle demo $(ARGS)
@@ -57,7 +63,8 @@ $(BIN)/python:
 	@PYTHON=$(PYTHON) tools/system_packages.sh demo
 	$(PYTHON) -m venv $(VENV)
 
-# One section of constraints.txt after the other: what the demo needs, what `make setup` adds, what the tests add.
+# One section of constraints.txt after the other: what the demo needs, what `make setup` adds, what training adds (torch
+# beside it), what the tests add.
 $(STAMPS)/demo: constraints.txt pyproject.toml src/knuckle/__init__.py | $(BIN)/python
 	@mkdir -p $(STAMPS)
 	$(BIN)/python tools/lock.py print demo > $(VENV)/demo.txt
@@ -71,7 +78,13 @@ $(STAMPS)/setup: $(STAMPS)/demo
 	$(PIP) --require-hashes --no-deps -r $(VENV)/setup.txt
 	@touch $@
 
-$(STAMPS)/test: $(STAMPS)/setup
+$(STAMPS)/learn: $(STAMPS)/setup
+	$(PIP) $(TORCH)
+	$(BIN)/python tools/lock.py print learn > $(VENV)/learn.txt
+	$(PIP) --require-hashes --no-deps -r $(VENV)/learn.txt
+	@touch $@
+
+$(STAMPS)/test: $(STAMPS)/learn
 	@tools/system_packages.sh test
 	$(BIN)/python tools/lock.py print test > $(VENV)/test.txt
 	$(PIP) --require-hashes --no-deps -r $(VENV)/test.txt

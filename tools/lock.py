@@ -3,9 +3,10 @@
     make constraints
 
 The versions come from `uv pip compile` over pyproject.toml. The sections are disjoint and in order: `demo` is what the
-demo needs, `setup` what `make setup` adds, `test` what the tests add, `rest` all other extras. `lock.py print SECTION`
-prints the file up to a section.
-torch is not locked: which of its builds is right depends on the machine, so extra `learn` is left out.
+demo needs, `setup` what `make setup` adds, `learn` what training adds, `test` what the tests add, `rest` all other
+extras. `lock.py print SECTION` prints the file up to a section.
+torch is not locked, nor what it alone depends on: which of its builds is right depends on the machine. The resolution
+takes it for a package without dependencies and leaves it out of the file.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ LOCK = ROOT / "constraints.txt"
 SECTIONS = {
     "demo": ("--extra=ros", "--extra=sim", "--extra=log", "--group=page", "--group=environment"),
     "setup": ("--extra=view",),
+    "learn": ("--extra=learn",),
     "test": ("--extra=dev",),
     "rest": ("--extra=hand", "--extra=vision", "--group=build"),
 }
@@ -40,11 +42,18 @@ _ALWAYS = (
 _NAME = re.compile(r"[A-Za-z0-9._-]+")
 
 
+UNLOCKED = "torch"
+
+
 def compile_lock(uv: str, arguments: list[str]) -> str:
     """The text of `uv pip compile` for pyproject.toml with ``arguments``."""
+    project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    without = f'[tool.uv]\ndependency-metadata = [{{ name = "{UNLOCKED}", requires-dist = [] }}]\n'
     command = [uv, "pip", "compile", "pyproject.toml", "--universal", "--python-version=3.11", "--quiet"]
-    command += ["--no-annotate", "--no-header", "--no-emit-index-url", *arguments]
-    return subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True).stdout
+    command += ["--no-annotate", "--no-header", "--no-emit-index-url", f"--no-emit-package={UNLOCKED}", *arguments]
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "pyproject.toml").write_text(project.replace("[tool.uv]\n", without), encoding="utf-8")
+        return subprocess.run(command, cwd=folder, check=True, stdout=subprocess.PIPE, text=True).stdout
 
 
 def blocks(text: str) -> dict[str, str]:

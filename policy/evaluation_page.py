@@ -40,6 +40,7 @@ ROWS = (
     ("real_time_factor", "real-time factor", "{:.2f}"),
 )
 OTHER = "other"
+FEW = 10
 
 
 def write_page(
@@ -78,8 +79,6 @@ def page(
         raise InputError("no episode to report", where="report", right="at least one episode of each controller")
     name, scores = next(iter(results.items()))
     uniform = protocol.get("rung") == "so3"
-    families = family_shares(scores)
-    objects = [share for _, members in families for share in members]
     parts = [
         f"<header><h1>{escape(title)}</h1>{_protocol(protocol)}</header>",
         f"<section>{_table(figures, intervals, results)}</section>",
@@ -88,11 +87,7 @@ def page(
         _figure(2, success_over_time(results), TIME_CAPTION),
         _figure(3, starting_angles(scores, uniform=uniform), "Angle between start and goal, all episodes."),
         _figure(4, endings(scores), f"When and how the episodes of {name} ended."),
-        _figure(5, share_bars(objects, "success by object"), f"Success of {name} by object."),
-        "<div>",
-        _figure(6, share_bars([family for family, _ in families], "success by family"), _family_caption(name)),
-        _figure(7, start_to_final(scores), f"What {name} made of each start; below the dotted line it came nearer."),
-        "</div>",
+        *_shares(scores, name),
         "</section>",
         _films(film, name) if film is not None else "",
         _episodes(scores, name),
@@ -120,6 +115,19 @@ def family_shares(scores: Sequence[EpisodeScore]) -> list[tuple[Share, list[Shar
         for family, members in groups.items()
         if members
     ]
+
+
+def _shares(scores: list[EpisodeScore], name: str) -> list[str]:
+    """Figures 5 to 7 in two columns of about one height, however many objects there are."""
+    families = family_shares(scores)
+    objects = [share for _, members in families for share in members]
+    by_object = _figure(5, share_bars(objects, "success by object"), f"Success of {name} by object.")
+    by_family = _figure(6, share_bars([family for family, _ in families], "success by family"), _family_caption(name))
+    caption = f"What {name} made of each start; below the dotted line it came nearer."
+    course = _figure(7, start_to_final(scores), caption)
+    few = len(objects) <= FEW
+    left, right = ([by_object, by_family], [course]) if few else ([by_object], [by_family, course])
+    return ["<div>", *left, "</div>", "<div>", *right, "</div>"]
 
 
 def _named(family: str, members: Sequence[str]) -> str:

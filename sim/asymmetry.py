@@ -37,10 +37,11 @@ class SelfDistance:
         return self.distance >= THRESHOLD
 
 
-def self_distance(thing: ObjectShape, *, points: int = 400, grid: int = 1500, starts: int = 6) -> SelfDistance:
+def self_distance(thing: ObjectShape, *, points: int = 400, grid: int = 1500, starts: int = 4) -> SelfDistance:
     """The least distance of ``thing`` to itself turned by at least `MIN_ANGLE`, from ``grid`` rotations on.
 
-    Every second point ranks the grid; the best ``starts`` rotations are refined with all ``points``.
+    Every second point ranks the grid; the best ``starts`` rotations, no two of them near each other, are refined with
+    all ``points``.
     """
     cloud = thing.cloud(points)
 
@@ -55,11 +56,22 @@ def self_distance(thing: ObjectShape, *, points: int = 400, grid: int = 1500, st
     candidates = candidates[rotations.angle_between(rotations.IDENTITY, candidates) >= MIN_ANGLE]
     found = np.concatenate([mean_distance(cloud[::2], part) for part in np.array_split(candidates, 10)])
     best = SelfDistance(np.inf, rotations.IDENTITY)
-    for start in candidates[np.argsort(found)[:starts]]:
+    for start in _apart(candidates[np.argsort(found)], starts):
         refined = _refine(cost, start)
         if refined.distance < best.distance:
             best = refined
     return best
+
+
+def _apart(ranked: Array, n: int, least: float = 0.5) -> list[Array]:
+    """The first ``n`` of ``ranked`` rotations, each at least ``least`` rad from those before it."""
+    chosen: list[Array] = []
+    for turn in ranked:
+        if all(rotations.angle_between(turn, other) >= least for other in chosen):
+            chosen.append(turn)
+            if len(chosen) == n:
+                break
+    return chosen
 
 
 def require_asymmetric(thing: ObjectShape) -> SelfDistance:

@@ -24,6 +24,9 @@ NORMAL_STEP_M = 1e-4
 # How strongly contacts are preferred that help the turn (per 1 cm of lever), and that are near the tip (per 1 cm).
 LEVER_GAIN = 0.8
 NEARNESS = 0.35
+# In a grasp: how strongly a contact is preferred that faces its finger, and (per 1 cm) one at the centre's height.
+FACING = 4.0
+HEIGHT = 0.8
 ABOVE_TABLE_M = 0.003
 
 
@@ -67,6 +70,7 @@ class GraspProposals:
         targets = self._paths(points[chosen], normals[chosen], centre, turns, rng)
         postures = reach(self.tips, targets, state.q)
         used = rng.random((n, len(self.radii))) < 0.8
+        used[1::2] = True
         mask = np.zeros((n, self.hand.dof), dtype=bool)
         for finger, joints in enumerate(self.tips.joints):
             mask[:, joints] = used[:, finger, None]
@@ -83,12 +87,22 @@ class GraspProposals:
     def _contacts(
         self, points: Array, normals: Array, centre: Array, turns: Array, tips: Array, rng: np.random.Generator
     ) -> Array:
-        """Indices (n, tips) of the surface points each tip goes to, drawn by the Gumbel trick."""
+        """Indices (n, tips) of the surface points each tip goes to, drawn by the Gumbel trick.
+
+        Every second candidate pushes where that helps the turn; the others close around the object, each finger on its
+        own side and at the height of the centre, so as to carry it.
+        """
+        n = len(turns)
         axes = turns / np.maximum(np.linalg.norm(turns, axis=-1, keepdims=True), 1e-9)
         lever = -np.cross(points - centre, normals) @ axes.T
         away = np.linalg.norm(tips[:, None] - points[None], axis=-1)
-        gain = LEVER_GAIN * 100.0 * rng.uniform(0.0, 1.0, len(turns))
+        gain = LEVER_GAIN * 100.0 * rng.uniform(0.0, 1.0, n)
         score = gain[:, None, None] * lever.T[:, None, :] - NEARNESS * 100.0 * away[None]
+        sides = (tips - centre) * np.array([1.0, 1.0, 0.0])
+        sides /= np.maximum(np.linalg.norm(sides, axis=-1, keepdims=True), 1e-9)
+        facing = normals @ sides.T
+        height = np.abs(points[:, 2] - centre[2])
+        score[1::2] = (FACING * facing - 100.0 * HEIGHT * height[:, None]).T - 0.3 * NEARNESS * 100.0 * away
         hidden = (normals[:, 2] < -0.5) | (points[:, 2] < 0.5 * float(self.radii.min()))
         score = np.where(hidden, -1e9, score) + rng.gumbel(size=score.shape)
         return np.asarray(score.argmax(axis=-1))
@@ -97,7 +111,8 @@ class GraspProposals:
         """Tip centres (n, knots, tips, 3), world: before the contact or at once on it, then turned and lifted."""
         n = len(turns)
         squeeze = rng.uniform(0.003, 0.03, (n, 1, 1))
-        lift = rng.uniform(0.0, 0.05, n) * (rng.random(n) < 0.5)
+        squeeze[1::2] += 0.007
+        lift = rng.uniform(0.0, 0.05, n) * (rng.random(n) < 0.6)
         waits = rng.random(n) < 0.6
         progress = np.linspace(0.0, 1.0, self.knots)
         late = np.maximum(np.linspace(-0.5, 1.0, self.knots), 0.0)

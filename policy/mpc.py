@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import replace
+
 import numpy as np
 
 from knuckle.core import rotations
@@ -13,12 +16,18 @@ from knuckle.policy.contract import Goal, PolicySpec, SceneState
 from knuckle.policy.goal_check import check_goal
 from knuckle.policy.grasp_proposals import GraspProposals
 from knuckle.policy.mpc_config import MpcConfig
-from knuckle.policy.mpc_cost import plan_costs
+from knuckle.policy.mpc_cost import Lift, plan_costs
 from knuckle.policy.mpc_proposals import elite_mean, knot_weights, proposals, shifted
 from knuckle.policy.planner_model import PlannerModel
 from knuckle.policy.stillness import goal_angle, stillness
 from knuckle.policy.turning_phase import Phase, TurningPhase
+from knuckle.sim.reorient.success import ACTION_NORM
 from knuckle.sim.scene import planner_scene
+
+
+# How firm a grip is when done may be declared, as the norm of its action, and how fast a firmer one is slackened.
+GRIP_NORM = 0.9 * ACTION_NORM
+SLACKEN = 0.85
 
 
 class SamplingMpc:
@@ -39,6 +48,7 @@ class SamplingMpc:
         self.target: Array = hand.home.copy()
         self._phase = self._new_phase(self.goal)
         self._aim: Array = rotations.IDENTITY
+        self._in_air, self._table_steps = False, 0
 
     @property
     def spec(self) -> PolicySpec:
@@ -54,21 +64,26 @@ class SamplingMpc:
         self.check(goal)
         quaternion = rotations.normalize(goal.quaternion)
         if goal.object_name != self._object or self._model is None:
-            scene = planner_scene(self.hand, goal.object_name)
+            dt_s = 1.0 / (self.hand.control_rate_hz * self.config.substeps)
+            scene = planner_scene(self.hand, goal.object_name, dt_s)
             self.close()
             self._grasps = GraspProposals(self.hand, scene.thing, self.config.knots)
             self._model, self._object = PlannerModel(scene, self.chart, self.config.threads), goal.object_name
-        self._start(Goal(goal.object_name, quaternion, goal.tolerance_rad, goal.time_limit_s))
+        self._start(replace(goal, quaternion=quaternion))
 
     def act(self, state: SceneState) -> tuple[Array, float]:
         """The action (dof,) in [-1, 1], and 1.0 as soon as the goal is reached and everything is still."""
         if self._model is None:
             raise InputError("act was called before reset", where="mpc", right="reset(goal) first")
         angle = goal_angle(state, self.goal.quaternion)
+        if self._table_steps > 0 and self._in_air:
+            return self._answer(state, self._plan(self._model, state)), 0.0
         phase = self._phase.update(angle, stillness(state, self.previous).still)
         if self._phase.detour_over:
             self._aim = self.goal.quaternion
-        if phase is Phase.TURN:
+        if phase is Phase.TURN or (phase is Phase.REGRASP and self._in_air):
+            if phase is Phase.REGRASP:
+                self._aim = self._next_aim(state)
             posture = self._plan(self._model, state)
         elif phase is Phase.REGRASP:
             posture = self.hand.home
@@ -76,11 +91,22 @@ class SamplingMpc:
             self._kept = self._kept[:0]
             self._aim = self._next_aim(state)
         else:
-            posture = self.target
+            posture = self._relaxed(state)
+        return self._answer(state, posture), float(self._phase.done(angle))
+
+    def _relaxed(self, state: SceneState) -> Array:
+        """The frozen grip, slackened step by step until its action counts as still."""
+        squeeze = self.target - state.q
+        action = float(np.linalg.norm(squeeze)) / self.chart.step_rad
+        return np.asarray(state.q + squeeze * min(1.0, max(GRIP_NORM / max(action, 1e-9), SLACKEN)))
+
+    def _answer(self, state: SceneState, posture: Array) -> Array:
+        """The action towards ``posture``; one more step is over."""
         action = self.chart.towards(state.q, posture, self.previous)
         self.previous = self.chart.smooth(action, self.previous)
         self.target = self.chart.target(state.q, self.previous)
-        return action, float(self._phase.done(angle))
+        self._table_steps -= 1
+        return action
 
     def close(self) -> None:
         """End the planner's threads."""
@@ -96,6 +122,17 @@ class SamplingMpc:
         self._phase = self._new_phase(goal)
         self._aim = goal.quaternion
         self._kept = self._kept[:0]
+        self._in_air = math.isfinite(goal.table_s)
+        self._table_steps = round(goal.head_start_s * self.hand.control_rate_hz)
+
+    def _lift(self) -> Lift | None:
+        """What the air asks for: first the grasp, then the turn."""
+        height = self.hand.mount_position[2] - self.config.below_base
+        if self._in_air:
+            turning = self.config.early_turning if self._table_steps > 0 else 1.0
+            return Lift(height, turning, self.config.height_weight)
+        weight = self.config.table_height_weight
+        return Lift(height, 1.0, weight) if weight > 0.0 else None
 
     def _informed(self, candidates: Array, kept: Array, state: SceneState) -> Array:
         """Candidates with some of the noise replaced by grasp-and-turn plans and by the last step's best plans."""
@@ -129,12 +166,15 @@ class SamplingMpc:
     def _plan(self, model: PlannerModel, state: SceneState) -> Array:
         """Improve the shifted last plan and return its first posture."""
         self.plan = shifted(self.plan, self.config)
+        fine = goal_angle(state, self.goal.quaternion) < self.config.fine_angle
+        share = self.config.fine_share if fine else 1.0
         kept = np.array([shifted(plan, self.config) for plan in self._kept]).reshape(-1, *self.plan.shape)
         for _ in range(self.config.iterations):
-            candidates = proposals(self.plan, state.q, self.hand, self.config, self.rng)
+            candidates = proposals(self.plan, state.q, self.hand, self.config, self.rng, share)
             candidates = self._informed(candidates, kept, state)
             postures = np.einsum("tk,nkd->ntd", self._weights, candidates)
-            costs = plan_costs(model.roll(state, postures, self.previous), self._aim, self.config)
+            futures = model.roll(state, postures, self.previous, self._table_steps if self._in_air else None)
+            costs = plan_costs(futures, self._aim, self.config, self._lift())
             if not np.isfinite(costs).any():
                 raise InputError("no candidate plan could be simulated", where="mpc", right="a finite scene state")
             self.plan = elite_mean(candidates, costs, self.config)

@@ -26,15 +26,17 @@ def shifted(plan: Array, config: MpcConfig) -> Array:
     return np.asarray((1.0 - part) * plan[low] + part * plan[high])
 
 
-def proposals(plan: Array, q: Array, spec: HandSpec, config: MpcConfig, rng: np.random.Generator) -> Array:
+def proposals(
+    plan: Array, q: Array, spec: HandSpec, config: MpcConfig, rng: np.random.Generator, share: float = 1.0
+) -> Array:
     """Candidates (samples, knots, dof) in rad within limits. The first is the plan itself, unperturbed.
 
-    Noise sizes climb a geometric ladder; every second candidate moves a random subset of fingers only. The last ones
+    Noise sizes climb a geometric ladder, ``share`` of the configured ones; every second candidate moves a random subset of fingers only. The last ones
     are plain ideas: freeze where the hand is, and lift one finger.
     """
     fingers = spec.dof // JOINTS_PER_FINGER
     n = config.samples
-    sigma = np.geomspace(max(config.sigma_low, 1e-6), max(config.sigma_high, 1e-6), n)
+    sigma = share * np.geomspace(max(config.sigma_low, 1e-6), max(config.sigma_high, 1e-6), n)
     noise = rng.standard_normal((n, config.knots, spec.dof)) * sigma[:, None, None]
     subset = rng.random((n, fingers)) < 0.5
     subset[np.arange(n), rng.integers(fingers, size=n)] = True

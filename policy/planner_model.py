@@ -14,7 +14,7 @@ from knuckle.hardware.spec.action_map import ActionMap
 from knuckle.hardware.spec.hand_spec import Array
 from knuckle.policy.contract import SceneState
 from knuckle.sim.engine import mujoco, rollout
-from knuckle.sim.scene import Scene
+from knuckle.sim.scene import Scene, without_table
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,8 @@ class Futures:
     """What N candidates lead to, over T control steps; world frame, SI.
 
     ``position`` (N, T, 3), ``quaternion`` (N, T, 4), ``velocity`` (N, T, 3) and ``spin`` (N, T, 3) of the object,
-    ``dq`` (N, T, dof), ``tips`` (N, T, tips, 3), ``action`` (N, T, dof) smoothed.
+    ``dq`` (N, T, dof), ``tips`` (N, T, tips, 3), ``action`` (N, T, dof) smoothed, ``table_force`` (N, T) in N, what the
+    table bears of the object.
     """
 
     position: Array
@@ -32,6 +33,7 @@ class Futures:
     dq: Array
     tips: Array
     action: Array
+    table_force: Array
 
 
 class PlannerModel:
@@ -39,6 +41,7 @@ class PlannerModel:
 
     def __init__(self, scene: Scene, chart: ActionMap, threads: int) -> None:
         self.scene, self.chart = scene, chart
+        self._air = without_table(scene).model
         self.substeps = round(1.0 / (chart.spec.control_rate_hz * scene.model.opt.timestep))
         self._data = [mujoco.MjData(scene.model) for _ in range(threads)]
         self._pool = rollout.Rollout(nthread=threads if threads > 1 else 0)
@@ -47,10 +50,11 @@ class PlannerModel:
         """End the rollout threads."""
         self._pool.close()
 
-    def roll(self, state: SceneState, postures: Array, previous: Array) -> Futures:
+    def roll(self, state: SceneState, postures: Array, previous: Array, table_steps: int | None = None) -> Futures:
         """The futures of ``postures`` (N, T, dof), one absolute posture a control step, from ``state``.
 
-        ``previous`` (dof,) is the smoothed action in force.
+        ``previous`` (dof,) is the smoothed action in force. The table is there for the first ``table_steps`` control
+        steps, or for all.
         """
         n, horizon, dof = postures.shape
         scene = self.scene
@@ -62,17 +66,20 @@ class PlannerModel:
         states = np.empty((n, horizon, now.shape[1]))
         tips = np.empty((n, horizon, len(self.chart.spec.tips), 3))
         actions = np.empty((n, horizon, dof))
+        forces = np.empty((n, horizon))
         for t in range(horizon):
             smoothed = self.chart.smooth(self.chart.towards(q, postures[:, t], smoothed), smoothed)
             control = np.repeat(self.chart.target(q, smoothed)[:, None], self.substeps, axis=1)
-            path, sensed = self._pool.rollout(scene.model, self._data, now, control)
+            model = scene.model if table_steps is None or t < table_steps else self._air
+            path, sensed = self._pool.rollout(model, self._data, now, control)
             now = path[:, -1]
             states[:, t], actions[:, t] = now, smoothed
             tips[:, t] = scene.tips_of(sensed[:, -1])
+            forces[:, t] = scene.table_force_of(sensed[:, -1])
             q = scene.joints_of(now)
-        return self._futures(states, tips, actions)
+        return self._futures(states, tips, actions, forces)
 
-    def _futures(self, states: Array, tips: Array, actions: Array) -> Futures:
+    def _futures(self, states: Array, tips: Array, actions: Array, forces: Array) -> Futures:
         position, quaternion = self.scene.object_pose_of(states)
         velocity, spin = self.scene.object_twist_of(states)
-        return Futures(position, quaternion, velocity, spin, self.scene.joint_rates_of(states), tips, actions)
+        return Futures(position, quaternion, velocity, spin, self.scene.joint_rates_of(states), tips, actions, forces)

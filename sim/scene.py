@@ -168,9 +168,9 @@ def execution_scene(hand: HandSpec, object_name: str) -> Scene:
     return build_scene(hand, object_shape(object_name), EXECUTION_DT_S, iterations=50)
 
 
-def planner_scene(hand: HandSpec, object_name: str) -> Scene:
+def planner_scene(hand: HandSpec, object_name: str, dt_s: float = PLANNER_DT_S) -> Scene:
     """The scene that planners roll out: 1/60 s, 10 solver iterations. InputError for an object that is not known."""
-    return build_scene(hand, object_shape(object_name), PLANNER_DT_S, iterations=10)
+    return build_scene(hand, object_shape(object_name), dt_s, iterations=10)
 
 
 def build_scene(hand: HandSpec, thing: ObjectShape, dt_s: float, iterations: int) -> Scene:

@@ -2,9 +2,10 @@
 
 Lengths, masses and collision boxes follow the D'Claw URDF that ManiSkill ships and ROBEL's model (both Apache-2.0,
 Copyright 2019 The ROBEL Authors), made symmetric about the palm's axis and reduced to primitives. Gains, velocity
-and effort limits, home posture, mount and control rate are those of Visual Dexterity (Chen et al. 2023; its released
-configuration). The sign of the flexion joints is ours: positive opens the finger, so that the home posture
-(0, 0.8, -1.1) stands knees out and tips in. Limits: ROBEL's for abduction, the common +-1.57 for flexion.
+and effort limits, home posture and control rate are those of Visual Dexterity (Chen et al. 2023; its released
+configuration), and so is the mount but for its height. The sign of the flexion joints is ours: positive opens the
+finger, so that the home posture (0, 0.8, -1.1) stands knees out and tips in. Limits: ROBEL's for abduction, the common
++-1.57 for flexion.
 """
 
 from __future__ import annotations
@@ -18,6 +19,10 @@ BASE_HEIGHT = 0.0138
 LINK_LENGTH = 0.0685
 TIP_LENGTH = 0.083
 TIP_RADIUS = 0.010
+
+# Of hand_base over the table. The paper's 0.25 m is for its own fingertips: these end 16 mm above such a table even when
+# straight, and then cannot take hold of anything flat.
+MOUNT_HEIGHT = 0.22
 
 STIFFNESS = (2.7724128689655174, 3.558619503448275, 3.558619503448275)
 DAMPING = (0.273946924137931, 0.382384248275862, 0.382384248275862)
@@ -45,7 +50,7 @@ def dclaw(fingers: int = 3) -> HandSpec:
         joints=tuple(joints),
         links=tuple(links),
         tips=tuple(tips),
-        mount_position=(0.0, 0.0, 0.25),
+        mount_position=(0.0, 0.0, MOUNT_HEIGHT),
         mount_quaternion=(0.0, 0.0, 1.0, 0.0),
         policy_speed=3.5,
         control_rate_hz=12.0,

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from knuckle.core import rotations
 from knuckle.core.errors import InputError
 from knuckle.hardware.spec.action_map import ActionMap
-from knuckle.hardware.spec.dclaw import LINK_LENGTH, TIP_LENGTH, TIP_RADIUS, dclaw
+from knuckle.hardware.spec.dclaw import LINK_LENGTH, MOUNT_HEIGHT, TIP_LENGTH, TIP_RADIUS, dclaw
 from knuckle.hardware.spec.hands import hand_spec
 from knuckle.hardware.spec.kinematics import base_to_world, link_poses, tip_positions, world_to_base
 from knuckle.hardware.spec.link_cloud import link_cloud
@@ -26,7 +26,7 @@ POSTURES = st.lists(st.floats(-0.45, 1.35), min_size=9, max_size=9).map(np.array
 def test_straight_fingers_point_down_from_the_mount() -> None:
     tips = base_to_world(SPEC, tip_positions(SPEC, np.zeros(9)))
     reach = 0.0138 + 2 * LINK_LENGTH + TIP_LENGTH - TIP_RADIUS
-    assert np.allclose(tips[:, 2], 0.25 - reach)
+    assert np.allclose(tips[:, 2], MOUNT_HEIGHT - reach)
     assert np.allclose(np.linalg.norm(tips[:, :2], axis=1), 0.060)
 
 
@@ -101,7 +101,7 @@ def test_an_action_towards_a_near_posture_reaches_it_in_one_step() -> None:
 
 
 def test_an_unknown_hand_is_refused_with_the_known_names() -> None:
-    with pytest.raises(InputError, match="unknown hand 'dclaw'.*did you mean 'dclaw3'"):
+    with pytest.raises(InputError, match="unknown hand 'dclaw'.*did you mean 'dclaw[34]'"):
         hand_spec("dclaw")
 
 

@@ -16,7 +16,7 @@ from knuckle.hardware.spec.kinematics import link_poses
 from knuckle.hardware.spec.mounts import paper_extrinsics, pinhole
 from knuckle.hardware.spec.primitive_distance import signed_distance
 
-BALL, BALL_RADIUS, TABLE_Z, FAR = np.array([0.0, 0.0, 0.195]), 0.045, 0.25, 2.0
+BALL, BALL_RADIUS, TABLE_Z, FAR = np.array([0.0, 0.0, 0.165]), 0.045, 0.22, 2.0
 
 
 @dataclass(frozen=True)

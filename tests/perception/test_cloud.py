@@ -18,7 +18,7 @@ from knuckle.perception.labels import HAND, OBJECT, TABLE, Labeller
 from knuckle.perception.projection import Projection
 from knuckle.perception.voxels import voxel_means
 
-BALL, BALL_RADIUS, TABLE_Z = np.array([0.0, 0.0, 0.195]), 0.045, 0.25
+BALL, BALL_RADIUS, TABLE_Z = np.array([0.0, 0.0, 0.165]), 0.045, 0.22
 
 
 @pytest.fixture(scope="module")

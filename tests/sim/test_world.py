@@ -221,7 +221,7 @@ def test_fingers_reach_an_object_and_push_it() -> None:
 def test_an_object_carried_away_counts_as_dropped() -> None:
     world = SimWorld(HAND, "truck", seed=2)
     assert not world.dropped()
-    world._data.qvel[world.scene.object_v][:3] = [1.5, 0.0, 2.0]
+    world._data.qvel[world.scene.object_v][:3] = [3.0, 0.0, 1.0]
     world.advance(world.now_ns + 600_000_000)
     assert world.dropped()
     world.reset(2)
@@ -242,7 +242,7 @@ def test_the_first_step_of_settling_starts_clear_of_the_fingers() -> None:
         scene.write_state(data, state)
         assert contact_facts(scene, data).deepest <= CLEAR
         assert (np.abs(position[:2]) <= SPAWN_SPREAD).all()
-        assert 0.0 < position[2] <= 0.25 - 0.13 + 1e-12
+        assert 0.0 < position[2] <= HAND.mount_position[2] - 0.13 + 1e-12
 
 
 def test_a_broken_state_stops_the_world_names_itself_and_is_saved(

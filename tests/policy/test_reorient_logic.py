@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -81,6 +82,37 @@ def test_never_declaring_done_times_out_outside_and_counts_inside_the_tolerance(
 
 def test_an_object_that_leaves_ends_the_goal_as_dropped() -> None:
     assert run(DoNothing(HAND), x=0.2).outcome == "dropped"
+
+
+def test_in_the_air_time_counts_from_the_tables_removal_and_done_is_not_asked_for_before() -> None:
+    runner = ReorientRunner(HAND, DoneAt(5))
+    runner.start(Goal("hammer", rotations.IDENTITY, 0.4, 2.0, table_s=1.0), scene(0))
+    steps = [runner.step(scene(k)).verdict for k in range(21)]
+    assert all(verdict is None for verdict in steps[:18])
+    verdict = next(v for v in steps if v is not None)
+    assert verdict.outcome == "succeeded" and verdict.duration <= 1.01 / 12.0
+
+
+def test_in_the_air_what_falls_below_the_tips_is_dropped() -> None:
+    runner = ReorientRunner(HAND, DoNothing(HAND))
+    runner.start(Goal("hammer", rotations.IDENTITY, 0.4, 2.0, table_s=0.5), scene(0))
+    assert runner.step(low(scene(3))).verdict is None
+    verdict = runner.step(low(scene(8))).verdict
+    assert verdict is not None and verdict.outcome == "dropped"
+
+
+def low(state: SceneState) -> SceneState:
+    """The same scene with the object 11 cm lower: below every fingertip, but not far away."""
+    return replace(state, position=state.position - np.array([0.0, 0.0, 0.11]))
+
+
+def test_the_verdict_is_the_truths_where_it_is_known() -> None:
+    runner = ReorientRunner(HAND, DoneAt(2))
+    far = rotations.from_axis_angle(np.array([0.0, 0.0, 1.0]), np.array(1.0))
+    runner.start(Goal("hammer", rotations.IDENTITY, 0.4, 1.0), scene(0))
+    verdicts = [runner.step(scene(k), scene(k, far)).verdict for k in range(9)]
+    verdict = next(v for v in verdicts if v is not None)
+    assert verdict.outcome == "missed" and verdict.angle == pytest.approx(1.0)
 
 
 def test_without_a_goal_the_posture_is_kept() -> None:

@@ -13,8 +13,10 @@ from knuckle.core import rotations
 from knuckle.core.errors import CommandRefused, InputError, RunError
 from knuckle.hardware.spec.contracts import Hand, HandCommand
 from knuckle.hardware.spec.hands import hand_spec
+from knuckle.hardware.spec.kinematics import base_to_world, tip_positions
+from knuckle.hardware.spec.mounts import pinhole
 from knuckle.sim.objects import OBJECTS
-from knuckle.sim.world import SETTLING_STEPS, SimWorld
+from knuckle.sim.world import SETTLING_STEPS, SimWorld, is_dropped
 
 HAND = hand_spec("dclaw3")
 CYCLE_NS = 1_000_000_000 // 12
@@ -226,6 +228,49 @@ def test_an_object_carried_away_counts_as_dropped() -> None:
     assert world.dropped()
     world.reset(2)
     assert not world.dropped()
+
+
+def test_in_the_air_the_table_goes_two_seconds_after_a_reset_and_comes_back_with_the_next() -> None:
+    world = SimWorld(HAND, "duck", seed=2, surface="air")
+    for _ in range(2):
+        begun = world.now_ns
+        lies = world.object_truth().position
+        world.advance(begun + 2_000_000_000)
+        assert np.linalg.norm(world.object_truth().position - lies) < 0.002
+        assert world.contact_facts().table > 0.5 * 9.81 * world.scene.thing.mass
+        world.advance(begun + 2_100_000_000)
+        fallen = 0.5 * 9.81 * 0.1**2
+        assert world.object_truth().position[2] == pytest.approx(lies[2] - fallen, abs=0.012)
+        assert world.contact_facts().table == 0.0 and not world.dropped()
+        world.advance(begun + 2_300_000_000)
+        assert world.dropped()
+        world.reset(2)
+
+
+def test_no_camera_sees_a_table_that_is_gone() -> None:
+    from knuckle.sim.depth import SimDepthCamera
+
+    world = SimWorld(HAND, "duck", seed=2, surface="air")
+    camera = SimDepthCamera(world, source="rays", intrinsics=pinhole(80, 45))
+    with_table = (camera.render().depth > 0).mean()
+    world.advance(world.now_ns + 3_000_000_000)
+    without = (camera.render().depth > 0).mean()
+    camera.close()
+    assert with_table > 0.7 and without < 0.5
+
+
+def test_an_object_below_the_tips_is_dropped_in_the_air_alone() -> None:
+    tips = base_to_world(HAND, tip_positions(HAND, HAND.home))
+    start = np.array([0.0, 0.0, tips[:, 2].min()])
+    below = start - np.array([0.0, 0.0, 0.051])
+    assert is_dropped(HAND, HAND.home, below, start, in_air=True)
+    assert not is_dropped(HAND, HAND.home, below, start, in_air=False)
+    assert not is_dropped(HAND, HAND.home, start - np.array([0.0, 0.0, 0.049]), start, in_air=True)
+
+
+def test_an_unknown_surface_is_refused() -> None:
+    with pytest.raises(InputError, match="world: unknown surface 'sea'; known: air, table"):
+        SimWorld(HAND, "duck", surface="sea")
 
 
 def test_the_first_step_of_settling_starts_clear_of_the_fingers() -> None:

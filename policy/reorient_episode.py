@@ -82,7 +82,8 @@ def draw_starts(
     for k in range(episodes):
         round_of_all, place_in_it = divmod(k, len(objects))
         if place_in_it == 0:
-            order = np.random.default_rng([seed, 0, round_of_all]).permutation(len(objects))
+            turns = np.random.default_rng([seed, 0, round_of_all])
+            order = turns.permutation(len(objects))
         rng = np.random.default_rng([seed, 1, k])
         place, goal = (int(n) for n in rng.integers(2**31, size=2))
         starts.append(Start(objects[order[place_in_it]], place, goal, rung, surface))

@@ -204,6 +204,8 @@ def set_table(model: mujoco.MjModel, present: bool) -> None:
     table = model.geom(TABLE_GEOM)
     table.contype, table.conaffinity = (TABLE_BIT, OBJECT_BIT) if present else (GRAIN_BIT, 0)
     table.pos[2] = 0.0 if present else TABLE_AWAY_M
+    # Compiled at the world's origin, the table would be drawn there without a look at its position.
+    model.geom_sameframe[table.id] = mujoco.mjtSameFrame.mjSAMEFRAME_NONE.value
 
 
 def without_table(scene: Scene) -> Scene:

@@ -9,6 +9,14 @@ from knuckle.policy.reorient_score import THRESHOLDS, EpisodeScore, angle_histog
 from knuckle.policy.reorient_task import ReorientTask
 from knuckle.sim.objects import family_of
 
+PERCEIVED = (
+    ("pose_error_deg", "median error of the perceived orientation", "degrees"),
+    ("position_error_mm", "median error of the perceived position", "mm"),
+    ("lost_share", "frames in which the object was lost", ""),
+    ("perception_ms", "processor time a frame", "ms"),
+)
+"""Figures of perceiving: name, label, unit."""
+
 
 def print_report(task: ReorientTask, results: dict[str, list[EpisodeScore]]) -> None:
     """Success at each threshold with its interval, drops and times, starting angles, and each family's share.
@@ -43,5 +51,8 @@ def _table(task: ReorientTask, results: dict[str, list[EpisodeScore]]) -> Table:
     table.add_row("median time to success", f"{figures['median_time_s']:.1f} s")
     table.add_row("median time, failures as 15 s", f"{figures['median_time_all_s']:.1f} s")
     table.add_row("processor time an episode", f"{figures['cpu_s_per_episode']:.1f} s")
+    for name, label, unit in PERCEIVED:
+        if name in figures:
+            table.add_row(label, f"{figures[name]:.1%}" if unit == "" else f"{figures[name]:.1f} {unit}")
     table.add_row("real-time factor", f"{figures['real_time_factor']:.2f}")
     return table

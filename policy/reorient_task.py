@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from knuckle.core.errors import InputError, unknown_name
+from knuckle.core.errors import unknown_name
+from knuckle.hardware.spec.hand_spec import HandSpec
 from knuckle.hardware.spec.hands import hand_spec
 from knuckle.policy.baselines import DoNothing, RandomActions
 from knuckle.policy.contract import Policy
@@ -13,8 +14,11 @@ from knuckle.policy.controllers import make_controller
 from knuckle.policy.reorient_episode import Start, Watcher, draw_starts, run_episode
 from knuckle.policy.reorient_score import EpisodeScore
 from knuckle.sim.objects import object_names
+from knuckle.sim.world import SimWorld
 
 STATES = ("privileged", "perceived")
+BLIND = ("nothing", "random")
+"""Controllers that look at nothing: no picture is drawn for them."""
 
 
 @dataclass(frozen=True)
@@ -62,8 +66,22 @@ class ReorientTask:
             raise unknown_name("state", self.state, STATES, where="--state")
         hand = hand_spec(self.hand, where="--hand")
         try:
-            if self.state == "privileged" or self.controller in ("nothing", "random"):
+            if self.state == "privileged" or policy.spec.name in BLIND:
                 return run_episode(hand, policy, start, watch=watch)
-            raise InputError("no perceived state yet", where="--state", right="privileged")
+            return _perceiving(hand, policy, start, watch)
         finally:
             policy.close()
+
+
+def _perceiving(hand: HandSpec, policy: Policy, start: Start, watch: Watcher | None) -> EpisodeScore:
+    """Play ``start`` with a policy that sees the object through the depth camera alone."""
+    from knuckle.policy.perceived_state import PerceivedScene
+
+    seen: list[PerceivedScene] = []
+
+    def perceive(world: SimWorld) -> PerceivedScene:
+        seen.append(PerceivedScene(world, seed=start.seed))
+        return seen[0]
+
+    score = run_episode(hand, policy, start, watch=watch, perceive=perceive)
+    return replace(score, perceived=seen[0].tally)

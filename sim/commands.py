@@ -24,7 +24,7 @@ class BenchSim:
     randomisation: str = setting("default", "off or default")
     repeats: int = setting(5, "times that everything is measured, in turns", low=1, high=1000)
     steps: int = setting(120, "control steps a repeat; an episode has 120", low=1, high=100_000)
-    processes: int = setting(8, "processes of SubprocVecEnv beside it; 0 leaves it out", low=0, high=256)
+    processes: int = setting(4, "processes of SubprocVecEnv beside it; 0 leaves it out", low=0, high=256)
     seed: int = setting(0, "seed of everything that is drawn", low=0, high=2**31 - 1)
     json: str = setting("", "file to write the figures to")
 
@@ -67,9 +67,9 @@ def bench_sim(argv: list[str]) -> int:
     figures, ranges = figures_of(result)
     table = Table("figure", "median", "range", box=None, pad_edge=False)
     for name, value in figures.items():
-        digits = 0 if name.endswith(("steps_per_s", "steps_per_cpu_s")) else 2
-        low, high = ranges[name]
-        table.add_row(name, f"{value:.{digits}f}", f"{low:.{digits}f} to {high:.{digits}f}")
+        digits = 0 if name.endswith(("steps_per_s", "steps_per_cpu_s", "episodes")) else 2
+        spread = "to".join(f" {bound:.{digits}f} " for bound in ranges[name]) if name in ranges else ""
+        table.add_row(name, f"{value:.{digits}f}", spread.strip())
     console.print(table)
     if config.json:
         command = ["knuckle", "bench", "sim", *argv]

@@ -46,7 +46,9 @@ class Row:
             return np.asarray(rng.uniform(first, second, shape))
         if self.when == "step":
             # Noise: much of it, and single precision is drawn in half the time.
-            return np.asarray(first + second * rng.standard_normal(shape, dtype=np.float32))
+            noise = rng.standard_normal(shape, dtype=np.float32)
+            noise *= np.float32(second)
+            return np.asarray(noise if first == 0.0 else noise + first)
         return np.asarray(rng.normal(first, second, shape))
 
 

@@ -56,6 +56,28 @@ def test_each_world_steps_as_it_would_alone_bit_for_bit(make: Maker, physics: st
     assert world.models.rows and not quiet.models.rows
 
 
+def test_a_force_pushes_along_the_worlds_axes_for_a_sixtieth_of_a_second(make: Maker) -> None:
+    for physics in ("training", "execution"):
+        stepper = make(worlds=3, physics=physics).stepper
+        scene, turned = stepper.scenes[0], rotations.random(np.random.default_rng(0), 1)[0]
+        still, high = np.zeros(3), np.array([0.35, 0.0, 0.5])
+        stepper.states[:] = scene.physics_state(HAND.home, np.zeros(9), high, turned, still, still)
+        force = np.array([[0.3, 0.0, 0.0], [0.0, -0.6, 0.0], [0.0, 0.0, 0.0]])
+        velocity, spin = scene.object_twist_of(stepper.advance(np.tile(HAND.home, (3, 1)), force))
+        masses = np.array([one.thing.mass for one in stepper.scenes])
+        pushed = velocity - velocity[2]
+        np.testing.assert_allclose(pushed, force / masses[:, None] / 60, atol=1e-9)
+        np.testing.assert_allclose(spin, 0.0, atol=1e-9)
+
+
+def test_four_fingers_have_the_papers_109_numbers(start_folder: Path) -> None:
+    config = BatchConfig(worlds=2, cached_starts=4, threads=1, surface="air", starts="mixed")
+    world = BatchWorld(hand_spec("dclaw4"), ("truck", "duck"), config, cache_folder=start_folder)
+    seen, *_ = world.step(np.zeros((2, 12)))
+    assert seen.shape == (2, 109) and world.spec.width == 109 and len(world.spec.actions) == 12
+    assert sum(entry.shape[0] for entry in world.spec.observation) == 109
+
+
 def test_the_observation_is_that_of_the_one_builder(make: Maker) -> None:
     world = make(worlds=3)
     action = actions(2, 1, 3)[0]

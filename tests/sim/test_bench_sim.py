@@ -37,6 +37,7 @@ def test_figures_are_written_with_their_ranges(tmp_path: Path) -> None:
     figures, ranges = written["figures"], written["intervals"]
     assert written["n"] == 2 and 0.0 < figures["ratio_to_bare_rollout"] < 1.5
     assert "ratio_to_subprocvecenv" not in figures
+    assert figures["episodes"] >= 8 and figures["broken_episodes"] == 0
     for name, (low, high) in ranges.items():
         assert low <= figures[name] <= high, name
 

@@ -13,6 +13,7 @@ Ours and bare take turns, every few steps; the actions are uniform and drawn bef
 from __future__ import annotations
 
 import functools
+import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -84,9 +85,13 @@ def run_bench(
     cache_folder: Path | None = None,
     said: Callable[[str], None] = lambda line: None,
 ) -> BenchResult:
-    """Time ``steps`` control steps of all worlds, ``repeats`` times; no single-world processes where that is 0."""
+    """Time ``steps`` control steps of all worlds, ``repeats`` times; no single-world processes where that is 0.
+
+    States of worlds that break down are saved in the system's folder for temporary files.
+    """
     result = BenchResult()
-    env = ReorientVecEnv(BatchWorld(hand, objects, config, cache_folder=cache_folder))
+    faults = Path(tempfile.gettempdir()) / "knuckle-bench-faults"
+    env = ReorientVecEnv(BatchWorld(hand, objects, config, cache_folder=cache_folder, fault_folder=faults))
     rng = np.random.default_rng(config.seed)
     recorder = _Recorder(env.world.stepper)
     env.reset()

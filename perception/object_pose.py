@@ -33,12 +33,12 @@ class ObjectPoseConfig:
     """How a known object is found and followed, and when it counts as lost."""
 
     grid_m: float = setting(0.003, "cell of the distance grid", low=0.0005, high=0.02, unit="m")
-    rotations: int = setting(600, "rotations that a search begins from", low=50, high=20000)
+    rotations: int = setting(480, "rotations that a search begins from", low=50, high=20000)
     watch: int = setting(24, "rotations tried beside the one that is followed, other ones each frame", low=0, high=2000)
     points: int = setting(200, "points of the cloud that following uses", low=30, high=5000)
     least_points: int = setting(25, "object points without which a frame says nothing", low=6, high=1000)
     kernel_m: float = setting(0.004, "distance from the surface at which a point counts half", low=0.0005, high=0.05)
-    believed: float = setting(0.10, "cost (misfit and contradiction, 0 to 2) up to which a pose is believed", low=0.0)
+    believed: float = setting(0.06, "cost (misfit and contradiction, 0 to 2) up to which a pose is believed", low=0.0)
     patience: int = setting(6, "frames after which a start that explains nothing is an error", low=1, high=1000)
     sigma_m: float = setting(0.0015, "deviation of a point from the surface", low=1e-5, high=0.05, unit="m")
     independent: float = setting(60.0, "points that err independently, at most", low=1.0, high=1e5)
@@ -89,6 +89,16 @@ class ObjectPoseTracker:
         self._camera = CameraPlace(hand, extrinsics)
         self._turns = rotation_matrices(self.config.rotations)
         self.reset()
+
+    @property
+    def stamp_ns(self) -> int | None:
+        """The stamp of the newest cloud; None where there was none."""
+        return self._stamp_ns
+
+    @property
+    def found(self) -> bool:
+        """Whether the object has been found since the last reset; it may be lost now."""
+        return self._filter is not None
 
     def reset(self) -> None:
         """Forget everything; the next cloud may have any stamp and starts a search."""

@@ -17,6 +17,7 @@ _PHI, _PSI = 2.0**0.5, 1.533751168755204288118041
 
 COARSE_POINTS, MIDDLE_POINTS = 50, 120
 SURFACE, SURFACE_COARSE = 200, 60
+SHIFT_M = 0.025
 
 
 def spread_rotations(n: int) -> Array:
@@ -41,10 +42,7 @@ def laid_into(model: ObjectModel, scene: Evidence, turns: Array) -> Poses:
     eye = scene.eye.astype(np.float64)
     middle = scene.points.mean(axis=0, dtype=np.float64)
     ray = (eye - middle) / np.linalg.norm(eye - middle)
-    cosine = np.maximum(np.einsum("hij,mj,i->hm", turns, model.normals, ray), 0.0)
-    # A surface seen at a slant shows fewer pixels, but a voxel grid evens that out.
-    weight = np.minimum(cosine, 0.3)
-    seen = np.einsum("hm,mj->hj", weight, model.surface) / weight.sum(axis=1, keepdims=True)
+    seen = model.seen_middle(np.einsum("hij,i->hj", turns, ray))
     return Poses(middle - np.einsum("hij,hj->hi", turns, seen), turns)
 
 
@@ -54,8 +52,10 @@ def search(model: ObjectModel, scene: Evidence, start: Poses, keep: int, kernel:
     poses = refine(model, coarse, start, (0.03, 0.02, 0.015), 0)
     poses = _best(model, coarse, poses, 0.010, max(12, len(start) // 4))
     poses = refine(model, middle, poses, (0.015, 0.012, 0.010, 0.008), SURFACE_COARSE)
-    poses = _best(model, middle, poses, 0.008, max(8, len(start) // 20))
-    poses = refine(model, middle, poses, (0.010, 0.008, 0.006, 0.005, 0.004), SURFACE_COARSE)
+    poses = _shifted(_best(model, middle, poses, 0.008, max(4, len(start) // 50)))
+    poses = refine(model, middle, poses, (0.010, 0.008, 0.006, 0.005), SURFACE_COARSE)
+    poses = _best(model, middle, poses, 0.006, max(4, len(start) // 50))
+    poses = refine(model, middle, poses, (0.006, 0.005, 0.004, 0.004), SURFACE_COARSE)
     return distinct(model, scene, poses, keep, kernel)
 
 
@@ -82,6 +82,17 @@ def alike(poses: Poses, i: int, k: int) -> bool:
 def rotation_matrices(n: int) -> Array:
     """The matrices (n, 3, 3) of `spread_rotations`."""
     return rotations.to_matrix(spread_rotations(n))
+
+
+def _shifted(poses: Poses) -> Poses:
+    """``poses`` and each of them shifted both ways along its three axes.
+
+    What hides behind itself or a finger is not in the points' middle: a pose of the right rotation may have slid along
+    a face to where steps of its own lead nowhere.
+    """
+    ways = np.concatenate([np.zeros((1, 3)), SHIFT_M * np.eye(3), -SHIFT_M * np.eye(3)])
+    steps = np.tile(np.concatenate([ways, np.zeros_like(ways)], axis=1), (len(poses), 1))
+    return Poses(np.repeat(poses.position, len(ways), axis=0), np.repeat(poses.turn, len(ways), axis=0)).moved(steps)
 
 
 def _best(model: ObjectModel, scene: Evidence, poses: Poses, kernel: float, n: int) -> Poses:

@@ -53,7 +53,9 @@ class Sight:
         free = ~(solid.reshape(self._shape) | hole)
         nearest[hole.reshape(-1)] = 0.0
         # A voxel's mean may lie in the cell beside that of the surface it stands for.
-        self.nearest: Floats = ndimage.minimum_filter(nearest.reshape(self._shape), footprint=_CROSS, mode="nearest").reshape(-1)
+        self.nearest: Floats = ndimage.minimum_filter(
+            nearest.reshape(self._shape), footprint=_CROSS, mode="nearest"
+        ).reshape(-1)
         away = ndimage.distance_transform_edt(free)
         slope_v, slope_u = np.gradient(away)
         away = np.where(free, away - 0.5, 0.0)

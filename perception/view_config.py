@@ -1,0 +1,29 @@
+"""Which hand is seen, and from where: what every part of perception must agree on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from knuckle.core import rotations
+from knuckle.core.config import setting
+from knuckle.hardware.spec.contracts import Extrinsics
+
+
+@dataclass(frozen=True)
+class ViewConfig:
+    """The hand that is seen, and where the camera's optical frame stands in hand_base (Visual Dexterity's D415)."""
+
+    hand: str = setting("dclaw3", "hand whose links are labelled")
+    camera_x: float = setting(0.573827, "camera in hand_base", low=-10.0, high=10.0, unit="m")
+    camera_y: float = setting(0.0339394, "camera in hand_base", low=-10.0, high=10.0, unit="m")
+    camera_z: float = setting(-0.0351936, "camera in hand_base", low=-10.0, high=10.0, unit="m")
+    camera_qw: float = setting(0.594747, "camera's orientation, w", low=-1.0, high=1.0)
+    camera_qx: float = setting(0.371878, "camera's orientation, x", low=-1.0, high=1.0)
+    camera_qy: float = setting(-0.382269, "camera's orientation, y", low=-1.0, high=1.0)
+    camera_qz: float = setting(-0.601543, "camera's orientation, z", low=-1.0, high=1.0)
+
+    def extrinsics(self) -> Extrinsics:
+        """The camera's pose; InputError where the quaternion is not a unit one."""
+        raw = (self.camera_qw, self.camera_qx, self.camera_qy, self.camera_qz)
+        w, x, y, z = (float(v) for v in rotations.require_unit(raw, where="camera_qw ... camera_qz"))
+        return Extrinsics((self.camera_x, self.camera_y, self.camera_z), (w, x, y, z))

@@ -54,11 +54,13 @@ def one_pose(position: Array, quaternion: Array) -> Poses:
 
 @dataclass(frozen=True)
 class Evidence:
-    """One frame's evidence: the object's ``points`` (n, 3) in the world, what the camera saw, and where it stands."""
+    """One frame's evidence: the object's ``points`` (n, 3) in the world, what the camera saw, where it stands, and
+    whether a ``table`` (the plane z = 0) is there to lie on."""
 
     points: Floats
     sight: Sight
     eye: Floats
+    table: bool = True
 
 
 @dataclass(frozen=True)
@@ -76,12 +78,12 @@ class Fit:
         return self.misfit + self.gap
 
 
-def refine(model: ObjectModel, scene: Evidence, poses: Poses, kernels: tuple[float, ...], surface: int) -> Poses:
+def refine(model: ObjectModel, evidence: Evidence, poses: Poses, kernels: tuple[float, ...], surface: int) -> Poses:
     """``poses`` after one step for each of ``kernels`` (m), the widths of the robust weights; ``surface`` points of
     the model take part."""
     for kernel in kernels:
-        a, b = normal_equations(model, scene, poses, kernel, surface)
-        a += 1e-3 * len(scene.points) * np.diag([1.0] * 3 + [ARM_M**2] * 3)
+        a, b = normal_equations(model, evidence, poses, kernel, surface)
+        a += 1e-3 * len(evidence.points) * np.diag([1.0] * 3 + [ARM_M**2] * 3)
         step: Array = np.asarray(np.linalg.solve(a, b[..., None])[..., 0], dtype=np.float64)
         step[:, :3] *= _at_most(np.linalg.norm(step[:, :3], axis=1), 0.03)
         step[:, 3:] *= _at_most(np.linalg.norm(step[:, 3:], axis=1), 0.5)
@@ -90,11 +92,11 @@ def refine(model: ObjectModel, scene: Evidence, poses: Poses, kernels: tuple[flo
 
 
 def normal_equations(
-    model: ObjectModel, scene: Evidence, poses: Poses, kernel: float, surface: int
+    model: ObjectModel, evidence: Evidence, poses: Poses, kernel: float, surface: int
 ) -> tuple[Array, Array]:
     """Matrix (h, 6, 6) and right side (h, 6) of the weighted least squares for a step, lengths in m, weights 0 to 1."""
     turn, position = poses.turn.astype(np.float32), poses.position.astype(np.float32)
-    local = (scene.points[None] - position[:, None]) @ turn
+    local = (evidence.points[None] - position[:, None]) @ turn
     distance, gradient = model.distance(local)
     jacobian = _jacobian(gradient, local)
     weight = _weight(distance, kernel)
@@ -103,37 +105,38 @@ def normal_equations(
     b = weighted @ distance[..., None]
     marks = model.surface[:surface]
     world = marks @ turn.transpose(0, 2, 1) + position[:, None]
-    share = np.float32(len(scene.points) / max(surface, 1))
-    facing = _facing(model.normals[:surface], scene, turn, world)
-    before, aside, slope = scene.sight.look(world)
+    share = np.float32(len(evidence.points) / max(surface, 1))
+    facing = _facing(model.normals[:surface], evidence, turn, world)
+    before, aside, slope = evidence.sight.look(world)
     loose = facing & (before > GAP_M) & (aside > 0.0)
     value = np.where(loose, np.minimum(aside, np.float32(0.02)), np.float32(0.0))
     _add(a, b, marks, slope @ turn, value, share * np.float32(0.5) * _weight(value, 2.0 * kernel) * loose)
-    under = np.minimum(world[..., 2], np.float32(0.0))
-    up = turn[:, None, 2, :]
-    _add(a, b, marks, np.broadcast_to(up, world.shape), under, share * (under < 0.0))
+    if evidence.table:
+        under = np.minimum(world[..., 2], np.float32(0.0))
+        up = turn[:, None, 2, :]
+        _add(a, b, marks, np.broadcast_to(up, world.shape), under, share * (under < 0.0))
     return a.astype(np.float64), b[..., 0].astype(np.float64)
 
 
-def fit(model: ObjectModel, scene: Evidence, poses: Poses, kernel: float, surface: int) -> Fit:
+def fit(model: ObjectModel, evidence: Evidence, poses: Poses, kernel: float, surface: int) -> Fit:
     """How well each of ``poses`` explains the frame, with the robust width ``kernel`` in m."""
     turn, position = poses.turn.astype(np.float32), poses.position.astype(np.float32)
-    local = (scene.points[None] - position[:, None]) @ turn
+    local = (evidence.points[None] - position[:, None]) @ turn
     distance = model.distance(local)[0]
     square = distance * distance
     misfit = np.mean(square / (square + np.float32(kernel * kernel)), axis=1)
     world = model.surface[:surface] @ turn.transpose(0, 2, 1) + position[:, None]
-    facing = _facing(model.normals[:surface], scene, turn, world)
-    before, _, _ = scene.sight.look(world)
+    facing = _facing(model.normals[:surface], evidence, turn, world)
+    before, _, _ = evidence.sight.look(world)
     open_by = np.clip((before - GAP_M) / GAP_FULL_M, 0.0, 1.0) * facing
-    sunk = np.clip(-world[..., 2] / GAP_FULL_M, 0.0, 1.0)
+    sunk = np.clip(-world[..., 2] / GAP_FULL_M, 0.0, 1.0) * evidence.table
     gap = open_by.sum(axis=1) / np.maximum(facing.sum(axis=1), 1) + sunk.mean(axis=1)
     return Fit(misfit.astype(np.float64), gap.astype(np.float64), np.mean(np.abs(distance) < 0.006, axis=1))
 
 
-def _facing(normals: Floats, scene: Evidence, turn: Floats, world: Floats) -> NDArray[np.bool_]:
+def _facing(normals: Floats, evidence: Evidence, turn: Floats, world: Floats) -> NDArray[np.bool_]:
     """Which surface points (h, m) are turned to the camera."""
-    ray = scene.eye - world
+    ray = evidence.eye - world
     along = np.einsum("hmk,hmk->hm", normals @ turn.transpose(0, 2, 1), ray)
     return np.asarray(along > np.float32(FACING) * np.sqrt(np.einsum("hmk,hmk->hm", ray, ray)))
 

@@ -27,6 +27,8 @@ from knuckle.perception.object_search import SURFACE, laid_into, rotation_matric
 from knuckle.perception.pose_filter import PoseFilter
 from knuckle.perception.sight import CameraPlace, Sight
 
+TABLE_POINTS = 300  # of a cloud, that show a table
+
 
 @dataclass(frozen=True)
 class ObjectPoseConfig:
@@ -131,8 +133,11 @@ class ObjectPoseTracker:
 
     def _evidence(self, cloud: Cloud) -> Evidence:
         world = base_to_world(self.hand, cloud.points.astype(np.float64)).astype(np.float32)
-        sight = Sight(self._camera, world, cloud.label == TABLE)
-        return Evidence(world[cloud.label == OBJECT], sight, self._camera.position.astype(np.float32))
+        on_table = cloud.label == TABLE
+        sight = Sight(self._camera, world, on_table)
+        # Where the table was taken away, a few points of the object in its plane still bear its label.
+        table = int(on_table.sum()) >= TABLE_POINTS
+        return Evidence(world[cloud.label == OBJECT], sight, self._camera.position.astype(np.float32), table)
 
     def _measure(self, evidence: Evidence) -> bool:
         """Bring the hypotheses up to this frame, and the filter where the best of them is to be believed."""

@@ -37,18 +37,18 @@ class Found:
     inliers: Array
 
 
-def laid_into(model: ObjectModel, scene: Evidence, turns: Array) -> Poses:
+def laid_into(model: ObjectModel, evidence: Evidence, turns: Array) -> Poses:
     """Poses of the rotation matrices ``turns`` (h, 3, 3): the surface turned to the camera has the points' middle."""
-    eye = scene.eye.astype(np.float64)
-    middle = scene.points.mean(axis=0, dtype=np.float64)
+    eye = evidence.eye.astype(np.float64)
+    middle = evidence.points.mean(axis=0, dtype=np.float64)
     ray = (eye - middle) / np.linalg.norm(eye - middle)
     seen = model.seen_middle(np.einsum("hij,i->hj", turns, ray))
     return Poses(middle - np.einsum("hij,hj->hi", turns, seen), turns)
 
 
-def search(model: ObjectModel, scene: Evidence, start: Poses, keep: int, kernel: float) -> Found:
+def search(model: ObjectModel, evidence: Evidence, start: Poses, keep: int, kernel: float) -> Found:
     """The best ``keep`` different poses reached from ``start``: coarse steps for all, fine ones for the best."""
-    coarse, middle = thinned(scene, COARSE_POINTS), thinned(scene, MIDDLE_POINTS)
+    coarse, middle = thinned(evidence, COARSE_POINTS), thinned(evidence, MIDDLE_POINTS)
     poses = refine(model, coarse, start, (0.03, 0.02, 0.015), 0)
     poses = _best(model, coarse, poses, 0.010, max(12, len(start) // 4))
     poses = refine(model, middle, poses, (0.015, 0.012, 0.010, 0.008), SURFACE_COARSE)
@@ -56,12 +56,12 @@ def search(model: ObjectModel, scene: Evidence, start: Poses, keep: int, kernel:
     poses = refine(model, middle, poses, (0.010, 0.008, 0.006, 0.005), SURFACE_COARSE)
     poses = _best(model, middle, poses, 0.006, max(4, len(start) // 50))
     poses = refine(model, middle, poses, (0.006, 0.005, 0.004, 0.004), SURFACE_COARSE)
-    return distinct(model, scene, poses, keep, kernel)
+    return distinct(model, evidence, poses, keep, kernel)
 
 
-def distinct(model: ObjectModel, scene: Evidence, poses: Poses, keep: int, kernel: float) -> Found:
+def distinct(model: ObjectModel, evidence: Evidence, poses: Poses, keep: int, kernel: float) -> Found:
     """The best ``keep`` of ``poses``, without those that nearly repeat a better one."""
-    judged = fit(model, scene, poses, kernel, SURFACE)
+    judged = fit(model, evidence, poses, kernel, SURFACE)
     order = np.argsort(judged.cost, kind="stable")
     kept: list[int] = []
     for i in order:
@@ -95,13 +95,13 @@ def _shifted(poses: Poses) -> Poses:
     return Poses(np.repeat(poses.position, len(ways), axis=0), np.repeat(poses.turn, len(ways), axis=0)).moved(steps)
 
 
-def _best(model: ObjectModel, scene: Evidence, poses: Poses, kernel: float, n: int) -> Poses:
-    cost = fit(model, scene, poses, kernel, SURFACE_COARSE).cost
+def _best(model: ObjectModel, evidence: Evidence, poses: Poses, kernel: float, n: int) -> Poses:
+    cost = fit(model, evidence, poses, kernel, SURFACE_COARSE).cost
     index: NDArray[np.intp] = np.argsort(cost, kind="stable")[:n]
     return poses[index]
 
 
-def thinned(scene: Evidence, n: int) -> Evidence:
+def thinned(evidence: Evidence, n: int) -> Evidence:
     """About ``n`` of the points, evenly from a cloud that is sorted in space."""
-    step = max(1, len(scene.points) // n)
-    return Evidence(scene.points[step // 2 :: step], scene.sight, scene.eye)
+    step = max(1, len(evidence.points) // n)
+    return Evidence(evidence.points[step // 2 :: step], evidence.sight, evidence.eye, evidence.table)

@@ -15,19 +15,17 @@ from knuckle.hardware.spec.hand_spec import Array, HandSpec
 from knuckle.policy.contract import Goal, PolicySpec, SceneState
 from knuckle.policy.goal_check import check_goal
 from knuckle.policy.grasp_proposals import GraspProposals
+from knuckle.policy.hold_search import grips, hold_costs
 from knuckle.policy.mpc_config import MpcConfig
 from knuckle.policy.mpc_cost import Lift, plan_costs
 from knuckle.policy.mpc_proposals import elite_mean, knot_weights, proposals, shifted
 from knuckle.policy.planner_model import PlannerModel
 from knuckle.policy.stillness import goal_angle, stillness
 from knuckle.policy.turning_phase import Phase, TurningPhase
-from knuckle.sim.reorient.success import ACTION_NORM
-from knuckle.sim.scene import planner_scene
+from knuckle.sim.scene import EXECUTION_DT_S, planner_scene
 
-
-# How firm a grip is when done may be declared, as the norm of its action, and how fast a firmer one is slackened.
-GRIP_NORM = 0.9 * ACTION_NORM
-SLACKEN = 0.85
+# What another grip must gain before the present one is left.
+HOLD_MARGIN = 0.02
 
 
 class SamplingMpc:
@@ -39,6 +37,7 @@ class SamplingMpc:
         self.rng = np.random.default_rng(seed)
         self._weights = knot_weights(self.config)
         self._model: PlannerModel | None = None
+        self._careful: PlannerModel | None = None
         self._grasps: GraspProposals | None = None
         self._kept: Array = np.zeros((0, self.config.knots, hand.dof))
         self._object = ""
@@ -64,16 +63,13 @@ class SamplingMpc:
         self.check(goal)
         quaternion = rotations.normalize(goal.quaternion)
         if goal.object_name != self._object or self._model is None:
-            dt_s = 1.0 / (self.hand.control_rate_hz * self.config.substeps)
-            scene = planner_scene(self.hand, goal.object_name, dt_s)
             self.close()
-            self._grasps = GraspProposals(self.hand, scene.thing, self.config.knots)
-            self._model, self._object = PlannerModel(scene, self.chart, self.config.threads), goal.object_name
+            self._load(goal.object_name)
         self._start(replace(goal, quaternion=quaternion))
 
     def act(self, state: SceneState) -> tuple[Array, float]:
         """The action (dof,) in [-1, 1], and 1.0 as soon as the goal is reached and everything is still."""
-        if self._model is None:
+        if self._model is None or self._careful is None:
             raise InputError("act was called before reset", where="mpc", right="reset(goal) first")
         angle = goal_angle(state, self.goal.quaternion)
         if self._table_steps > 0 and self._in_air:
@@ -91,14 +87,18 @@ class SamplingMpc:
             self._kept = self._kept[:0]
             self._aim = self._next_aim(state)
         else:
-            posture = self._relaxed(state)
+            posture = self._hold(self._careful, state)
         return self._answer(state, posture), float(self._phase.done(angle))
 
-    def _relaxed(self, state: SceneState) -> Array:
-        """The frozen grip, slackened step by step until its action counts as still."""
-        squeeze = self.target - state.q
-        action = float(np.linalg.norm(squeeze)) / self.chart.step_rad
-        return np.asarray(state.q + squeeze * min(1.0, max(GRIP_NORM / max(action, 1e-9), SLACKEN)))
+    def _hold(self, model: PlannerModel, state: SceneState) -> Array:
+        """The posture of the grip that keeps the object as it is with the least action."""
+        tried = grips(self.hand, state.q, self.target, self.config.hold_samples, self.rng)
+        postures = np.repeat(tried[:, None], self.config.horizon, axis=1)
+        futures = model.roll(state, postures, self.previous, self._table_steps if self._in_air else None)
+        costs = hold_costs(futures, self.goal.quaternion, float(state.position[2]))
+        best = int(np.argmin(costs))
+        # A change that gains next to nothing would only stir what shall be still.
+        return np.asarray(tried[best if costs[best] < costs[0] - HOLD_MARGIN else 0])
 
     def _answer(self, state: SceneState, posture: Array) -> Array:
         """The action towards ``posture``; one more step is over."""
@@ -110,9 +110,20 @@ class SamplingMpc:
 
     def close(self) -> None:
         """End the planner's threads."""
-        if self._model is not None:
-            self._model.close()
-            self._model = None
+        for model in (self._model, self._careful):
+            if model is not None:
+                model.close()
+        self._model = self._careful = None
+
+    def _load(self, object_name: str) -> None:
+        """The models to plan with: a coarse one for turning, one with more weight and the world's step for holding."""
+        dt_s = 1.0 / (self.hand.control_rate_hz * self.config.substeps)
+        scene = planner_scene(self.hand, object_name, dt_s)
+        careful = planner_scene(self.hand, object_name, EXECUTION_DT_S)
+        careful.model.opt.gravity[:] *= self.config.hold_gravity
+        self._model, self._careful = (PlannerModel(s, self.chart, self.config.threads) for s in (scene, careful))
+        self._grasps = GraspProposals(self.hand, scene.thing, self.config.knots)
+        self._object = object_name
 
     def _start(self, goal: Goal) -> None:
         self.goal = goal

@@ -27,6 +27,7 @@ from knuckle.sim.objects import PARTS, object_shape
 
 EXECUTION_DT_S = 1.0 / 120.0
 PLANNER_DT_S = 1.0 / 60.0
+IMPRATIO = 10.0
 OBJECT_BODY = "object"
 OBJECT_JOINT = "object"
 TABLE_GEOM = "table"
@@ -179,6 +180,8 @@ def build_scene(hand: HandSpec, thing: ObjectShape, dt_s: float, iterations: int
     option = spec.option
     option.timestep, option.iterations, option.ls_iterations = dt_s, iterations, 20
     option.integrator = mujoco.mjtIntegrator.mjINT_IMPLICITFAST
+    # Soft friction creeps under load: with the defaults what is gripped slides off by centimetres a second.
+    option.cone, option.impratio = mujoco.mjtCone.mjCONE_ELLIPTIC, IMPRATIO
     # Dense: the model is small, and 4.0.0 factorises sparse constraint Jacobians wrongly (mended in 4.0.1).
     option.jacobian = mujoco.mjtJacobian.mjJAC_DENSE
     spec.visual.global_.offwidth, spec.visual.global_.offheight = 1280, 960
@@ -285,7 +288,7 @@ def _add_object(spec: mujoco.MjSpec, thing: ObjectShape) -> None:
             quat=p.quaternion,
             mass=thing.mass * p.volume / total,
             friction=OBJECT_FRICTION,
-            condim=3 if p.kind == "box" else 6,
+            condim=4 if p.kind == "box" else 6,
             rgba=[*thing.colour, 1.0],
             contype=OBJECT_BIT,
             conaffinity=TABLE_BIT,

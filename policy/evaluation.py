@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -39,8 +39,8 @@ def evaluate(task: ReorientTask, episodes: int, *, jobs: int = 1) -> dict[str, l
 def play_all(task: ReorientTask, names: list[str], episodes: int, k: int) -> dict[str, EpisodeScore]:
     """Episode ``k`` of ``episodes``, played by each of ``names``."""
     start = task.starts(episodes)[k]
-    own: Callable[[str], bool] = lambda name: name == task.controller  # noqa: E731
-    return {name: task.play(start, task.policy(k) if own(name) else task.beside(name, k)) for name in names}
+    policies = {name: task.policy(k) if name == task.controller else task.beside(name, k) for name in names}
+    return {name: task.play(start, policy) for name, policy in policies.items()}
 
 
 def _played(

@@ -1,0 +1,79 @@
+"""The evaluation: what is played, on which starts, and that processes change nothing."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from knuckle.core import rotations
+from knuckle.core.errors import InputError
+from knuckle.hardware.spec.hands import hand_spec
+from knuckle.policy.evaluation import evaluate
+from knuckle.policy.reorient_episode import begin
+from knuckle.policy.reorient_score import EpisodeScore, figures_of
+from knuckle.policy.reorient_task import ReorientTask
+from knuckle.sim.objects import NOVEL
+from knuckle.sim.reorient.rungs import RUNGS
+
+QUICK = {"samples": "8", "horizon": "3"}
+
+
+def told(scores: list[EpisodeScore]) -> list[EpisodeScore]:
+    """Scores without what they cost."""
+    return [replace(score, wall=0.0, cpu=0.0) for score in scores]
+
+
+@pytest.mark.slow
+def test_processes_and_their_number_change_no_score() -> None:
+    task = ReorientTask(planner=QUICK, seed=3)
+    alone, two = evaluate(task, 2, jobs=1), evaluate(task, 2, jobs=2)
+    assert list(alone) == list(two) == ["mpc", "nothing", "random"]
+    assert all(told(alone[name]) == told(two[name]) for name in alone)
+
+
+def test_doing_nothing_and_acting_at_random_succeed_nowhere() -> None:
+    results = evaluate(ReorientTask(controller="nothing", rung="yaw60", seed=2), 4)
+    assert list(results) == ["nothing", "random"]
+    for scores in results.values():
+        figures, _ = figures_of(scores)
+        assert figures["success_0p1"] == figures["success_0p4"] == 0.0
+
+
+def test_in_the_air_doing_nothing_drops_every_object() -> None:
+    results = evaluate(ReorientTask(controller="nothing", world="air", hand="dclaw4", objects="novel"), 3)
+    assert all(score.dropped and score.object_name in NOVEL for score in results["nothing"])
+
+
+@pytest.mark.parametrize("rung", ["yaw60", "60", "90"])
+def test_goals_are_as_far_as_their_rung_says_from_where_the_object_lies(rung: str) -> None:
+    for start in ReorientTask(rung=rung, seed=8).starts(3):
+        world, goal = begin(hand_spec("dclaw3"), start)
+        lies = world.object_truth().quaternion
+        assert RUNGS[rung].low - 1e-9 <= rotations.angle_between(lies, goal.quaternion) <= RUNGS[rung].high + 1e-9
+        turn = rotations.log(rotations.multiply(goal.quaternion, rotations.conjugate(lies)))
+        if rung == "yaw60":
+            assert np.abs(turn[:2]).max() < 1e-6
+
+
+@pytest.mark.parametrize(
+    ("task", "line"),
+    [
+        (ReorientTask(objects="cutlery"), "--objects: unknown object or family 'cutlery'"),
+        (ReorientTask(hand="dclaw5"), "--hand: unknown hand 'dclaw5'; did you mean 'dclaw"),
+        (ReorientTask(rung="180"), "rung: unknown rung '180'"),
+        (ReorientTask(world="sea"), "unknown world 'sea'; known: air, table"),
+        (ReorientTask(controller="ppo"), "--controller: unknown controller 'ppo'"),
+    ],
+)
+def test_a_name_that_does_not_exist_is_refused_before_anything_is_played(task: ReorientTask, line: str) -> None:
+    with pytest.raises(InputError) as caught:
+        evaluate(task, 1)
+    assert line in str(caught.value)
+
+
+def test_an_unknown_state_is_refused() -> None:
+    task = ReorientTask(controller="nothing", state="dreamt")
+    with pytest.raises(InputError, match="--state: unknown state 'dreamt'; known: perceived, privileged"):
+        task.play(task.starts(1)[0], task.policy(0))

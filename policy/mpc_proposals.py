@@ -31,8 +31,8 @@ def proposals(
 ) -> Array:
     """Candidates (samples, knots, dof) in rad within limits. The first is the plan itself, unperturbed.
 
-    Noise sizes climb a geometric ladder, ``share`` of the configured ones; every second candidate moves a random subset of fingers only. The last ones
-    are plain ideas: freeze where the hand is, and lift one finger.
+    Noise sizes climb a geometric ladder, ``share`` of the configured ones; every second candidate moves a random subset
+    of fingers only. The last ones are plain ideas: freeze where the hand is, and lift one finger.
     """
     fingers = spec.dof // JOINTS_PER_FINGER
     n = config.samples

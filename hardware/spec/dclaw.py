@@ -20,8 +20,8 @@ LINK_LENGTH = 0.0685
 TIP_LENGTH = 0.083
 TIP_RADIUS = 0.010
 
-# Of hand_base over the table. The paper's 0.25 m is for its own fingertips: these end 16 mm above such a table even when
-# straight, and then cannot take hold of anything flat.
+# Of hand_base over the table. The paper's hand, with fingertips of its own, hangs at 0.25 m; ours would end 16 mm above
+# the table even with straight fingers, and could not take hold of anything flat.
 MOUNT_HEIGHT = 0.22
 
 STIFFNESS = (2.7724128689655174, 3.558619503448275, 3.558619503448275)

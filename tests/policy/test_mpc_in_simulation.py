@@ -21,7 +21,8 @@ from knuckle.policy.controllers import make_controller
 from knuckle.policy.mpc import SamplingMpc
 from knuckle.policy.mpc_config import MpcConfig
 from knuckle.policy.planner_model import PlannerModel
-from knuckle.policy.reorient_episode import draw_starts, run_episode, scene_state
+from knuckle.policy.reorient_episode import begin, draw_starts, run_episode, scene_state
+from knuckle.policy.reorient_runner import ReorientRunner
 from knuckle.sim.objects import TRAIN
 from knuckle.sim.scene import planner_scene
 from knuckle.sim.world import SimWorld
@@ -156,3 +157,37 @@ def test_bad_input_is_one_clear_line(argv: list[str], line: str) -> None:
     with pytest.raises(InputError) as caught:
         eval_reorient(argv)
     assert line in str(caught.value)
+
+
+def test_the_planner_lifts_an_object_off_the_table_and_holds_it_when_the_table_goes() -> None:
+    hand = hand_spec("dclaw4")
+    start = draw_starts(21, 1, ("letter_g",), surface="air")[0]
+    world, goal = begin(hand, start)
+    runner = ReorientRunner(hand, SamplingMpc(hand, MpcConfig(samples=48, threads=1), seed=2))
+    state = scene_state(world)
+    runner.start(goal, state)
+    borne = []
+    for k in range(36):
+        step = runner.step(state)
+        assert step.verdict is None or step.verdict.outcome == "succeeded"
+        until = round((k + 1) * 1e9 / hand.control_rate_hz)
+        world.send(HandCommand(state.stamp_ns, until, step.target))
+        world.advance(until)
+        state = scene_state(world)
+        borne.append(world.contact_facts().table)
+    runner.policy.close()
+    assert borne[0] > 0.5 and max(borne[18:]) == 0.0
+    assert not world.dropped() and state.position[2] > 0.03
+
+
+def test_the_planner_sees_the_table_go() -> None:
+    world = SimWorld(HAND, "bunny", seed=3)
+    state = scene_state(world)
+    model = PlannerModel(planner_scene(HAND, "bunny"), ActionMap(HAND), 1)
+    postures = np.tile(HAND.home, (1, 8, 1))
+    future = model.roll(state, postures, np.zeros(9), table_steps=4)
+    stays = model.roll(state, postures, np.zeros(9))
+    model.close()
+    assert np.allclose(future.position[0, :4], stays.position[0, :4])
+    assert future.table_force[0, 3] > 0.3 and (future.table_force[0, 4:] == 0.0).all()
+    assert future.position[0, -1, 2] < stays.position[0, -1, 2] - 0.2

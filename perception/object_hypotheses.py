@@ -81,7 +81,7 @@ def judged(
     for i in order:
         if len(kept) == MOST or total[i] > total[order[0]] + HOPELESS:
             break
-        if not any(alike(poses, i, k) for k in kept):
+        if not kept or not alike(poses[np.array(kept)], poses[i : i + 1]).any():
             kept.append(i)
     index = np.array(kept, dtype=np.intp)
     inherited = np.array([parent[i] for i in kept])

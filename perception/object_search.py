@@ -54,7 +54,7 @@ def search(model: ObjectModel, evidence: Evidence, start: Poses, keep: int, kern
     poses = refine(model, middle, poses, (0.015, 0.012, 0.010, 0.008), SURFACE_COARSE)
     poses = _shifted(_best(model, middle, poses, 0.008, max(4, len(start) // 50)))
     poses = refine(model, middle, poses, (0.010, 0.008, 0.006, 0.005), SURFACE_COARSE)
-    poses = _best(model, middle, poses, 0.006, max(4, len(start) // 50))
+    poses = distinct(model, middle, poses, max(4, len(start) // 50), 0.006).poses
     poses = refine(model, middle, poses, (0.006, 0.005, 0.004, 0.004), SURFACE_COARSE)
     return distinct(model, evidence, poses, keep, kernel)
 
@@ -62,21 +62,21 @@ def search(model: ObjectModel, evidence: Evidence, start: Poses, keep: int, kern
 def distinct(model: ObjectModel, evidence: Evidence, poses: Poses, keep: int, kernel: float) -> Found:
     """The best ``keep`` of ``poses``, without those that nearly repeat a better one."""
     judged = fit(model, evidence, poses, kernel, SURFACE)
-    order = np.argsort(judged.cost, kind="stable")
+    waiting = np.argsort(judged.cost, kind="stable")
     kept: list[int] = []
-    for i in order:
-        if len(kept) == keep:
-            break
-        if not any(alike(poses, int(i), k) for k in kept):
-            kept.append(int(i))
+    while len(waiting) and len(kept) < keep:
+        best = int(waiting[0])
+        kept.append(best)
+        waiting = waiting[~alike(poses[waiting], poses[best : best + 1])]
     index = np.array(kept, dtype=np.intp)
     return Found(poses[index], judged.cost[index], judged.inliers[index])
 
 
-def alike(poses: Poses, i: int, k: int) -> bool:
-    """Whether two poses are within 12 degrees and 12 mm."""
-    trace = float(np.sum(poses.turn[i] * poses.turn[k]))
-    return trace > 1.0 + 2.0 * 0.978 and float(np.linalg.norm(poses.position[i] - poses.position[k])) < 0.012
+def alike(poses: Poses, one: Poses) -> NDArray[np.bool_]:
+    """Which of ``poses`` (h) are within 12 degrees and 12 mm of ``one``, a batch of one."""
+    trace = np.einsum("hij,ij->h", poses.turn, one.turn[0])
+    near = np.linalg.norm(poses.position - one.position[0], axis=1) < 0.012
+    return np.asarray((trace > 1.0 + 2.0 * 0.978) & near)
 
 
 def rotation_matrices(n: int) -> Array:

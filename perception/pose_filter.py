@@ -46,12 +46,11 @@ class PoseFilter:
     def predict(self, dt_s: float) -> None:
         """Go on by ``dt_s`` seconds."""
         kept = math.exp(-dt_s / self._decay_s)
-        reach = self._decay_s * (1.0 - kept)
-        self.position = self.position + reach * self.velocity
-        self.quaternion = rotations.normalize(rotations.multiply(rotations.exp(reach * self.spin), self.quaternion))
         self.velocity, self.spin = kept * self.velocity, kept * self.spin
+        self.position = self.position + dt_s * self.velocity
+        self.quaternion = rotations.normalize(rotations.multiply(rotations.exp(dt_s * self.spin), self.quaternion))
         f = np.eye(12)
-        f[:6, 6:] = reach * np.eye(6)
+        f[:6, 6:] = dt_s * kept * np.eye(6)
         f[6:, 6:] = kept * np.eye(6)
         self.p = f @ self.p @ f.T
         # Fingers push in jolts: a change acts from the step's beginning, and a measured move is a measured mean speed.

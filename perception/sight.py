@@ -51,11 +51,11 @@ class Sight:
         seen = (nearest < FAR_M).reshape(self._shape)
         hole = ~seen & ndimage.binary_dilation(seen, np.ones((3, 3), dtype=bool))
         free = ~(solid.reshape(self._shape) | hole)
-        nearest[hole.reshape(-1)] = 0.0
         # A voxel's mean may lie in the cell beside that of the surface it stands for.
         self.nearest: Floats = ndimage.minimum_filter(
             nearest.reshape(self._shape), footprint=_CROSS, mode="nearest"
         ).reshape(-1)
+        self.nearest[hole.reshape(-1)] = 0.0
         away = ndimage.distance_transform_edt(free)
         slope_v, slope_u = np.gradient(away)
         away = np.where(free, away - 0.5, 0.0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,7 +15,9 @@ from knuckle.hardware.spec.hand_spec import Array, HandSpec
 from knuckle.hardware.spec.hands import hand_spec
 from knuckle.hardware.spec.kinematics import link_poses
 from knuckle.hardware.spec.mounts import paper_extrinsics, pinhole
+from knuckle.hardware.spec.object_shape import ObjectShape
 from knuckle.hardware.spec.primitive_distance import signed_distance
+from knuckle.perception.cloud import Cloud, CloudBuilder
 
 BALL, BALL_RADIUS, TABLE_Z, FAR = np.array([0.0, 0.0, 0.165]), 0.045, 0.22, 2.0
 
@@ -60,3 +63,33 @@ def scene() -> Scene:
     seen = np.where(hit, 1 + exact.argmin(axis=1), 0).reshape(camera.height, camera.width)
     depth = np.where(hit, np.round(1e4 * along / length), 0).astype(np.uint16).reshape(camera.height, camera.width)
     return Scene(spec, extrinsics, q, DepthFrame(1_000, 0, depth, 1e-4, camera, "camera_depth_optical_frame"), seen)
+
+
+Film = Callable[..., list[Cloud]]
+"""``film(thing, poses)``: the clouds of an object carried through ``poses``, 12 a second, beside a resting hand."""
+
+
+@pytest.fixture(scope="session")
+def film() -> Iterator[Film]:
+    """Clouds of kinematic scenes, rendered by the simulated camera with its noise."""
+    from knuckle.sim.depth import SimDepthCamera
+    from knuckle.sim.depth_noise import DepthNoise
+    from knuckle.sim.scene import EXECUTION_DT_S, build_scene
+    from knuckle.sim.world import SimWorld
+
+    spec = hand_spec("dclaw3")
+    camera = SimDepthCamera(SimWorld(spec, "duck"), noise=DepthNoise())
+    builder = CloudBuilder(spec, paper_extrinsics())
+    still = np.zeros(3)
+
+    def shoot(thing: ObjectShape, poses: Sequence[tuple[Array, Array]], q: Array = spec.home) -> list[Cloud]:
+        seen = build_scene(spec, thing, EXECUTION_DT_S, iterations=1)
+        clouds = []
+        for k, (position, quaternion) in enumerate(poses):
+            state = seen.physics_state(q, np.zeros(spec.dof), position, quaternion, still, still)
+            frame = camera.render_of((round(k * 1e9 / 12.0), seen, state))
+            clouds.append(builder.build(frame, q))
+        return clouds
+
+    yield shoot
+    camera.close()

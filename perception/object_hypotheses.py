@@ -59,21 +59,26 @@ def judged(
     continued: list[tuple[int, Poses]],
     new: Poses | None,
     kernel: float,
+    *,
+    newcomer: float = NEWCOMER,
 ) -> Hypotheses:
     """The hypotheses after a frame: ``continued`` are poses reached from the hypothesis of that place in ``old``.
 
-    A new one has the past of the best and a prior against it.
+    A new one has the past of the best, and ``newcomer`` against it.
     """
     batches = [poses for _, poses in continued] + ([new] if new is not None else [])
     parent = [place for place, poses in continued for _ in range(len(poses))]
     poses = joined(batches)
-    parent += [-1] * (len(poses) - len(parent))
+    for i in range(len(parent), len(poses)):
+        # What a search finds where a hypothesis already stands is that hypothesis.
+        same = np.flatnonzero(alike(poses[:i], poses[i : i + 1]))
+        parent.append(parent[int(same[0])] if len(same) else -1)
     result = fit(model, evidence, poses, kernel, SURFACE)
     recent, prior = result.cost, np.zeros(len(poses))
     if old is not None:
         places = np.maximum(parent, 0)
         recent = recent + MEMORY * old.recent[places]
-        prior = old.prior[places] + NEWCOMER * (np.array(parent) < 0)
+        prior = old.prior[places] + newcomer * (np.array(parent) < 0)
     total = recent + prior
     # Of equals the older comes first, so that a pose that was found twice stays the same hypothesis.
     order = sorted(range(len(poses)), key=lambda i: (total[i], parent[i] < 0))

@@ -21,7 +21,7 @@ from knuckle.hardware.spec.object_shape import ObjectShape
 from knuckle.perception.cloud import Cloud
 from knuckle.perception.labels import OBJECT, TABLE
 from knuckle.perception.object_alignment import ARM_M, Evidence, Poses, fit, joined, normal_equations, one_pose, refine
-from knuckle.perception.object_hypotheses import Hypotheses, judged
+from knuckle.perception.object_hypotheses import NEWCOMER, Hypotheses, judged
 from knuckle.perception.object_model import ObjectModel
 from knuckle.perception.object_search import SURFACE, laid_into, rotation_matrices, search, thinned
 from knuckle.perception.pose_filter import PoseFilter
@@ -35,12 +35,13 @@ class ObjectPoseConfig:
     """How a known object is found and followed, and when it counts as lost."""
 
     grid_m: float = setting(0.003, "cell of the distance grid", low=0.0005, high=0.02, unit="m")
-    rotations: int = setting(480, "rotations that a search begins from", low=50, high=20000)
+    rotations: int = setting(400, "rotations that a search begins from", low=50, high=20000)
     watch: int = setting(24, "rotations tried beside the one that is followed, other ones each frame", low=0, high=2000)
     points: int = setting(200, "points of the cloud that following uses", low=30, high=5000)
     least_points: int = setting(25, "object points without which a frame says nothing", low=6, high=1000)
     kernel_m: float = setting(0.004, "distance from the surface at which a point counts half", low=0.0005, high=0.05)
     believed: float = setting(0.06, "cost (misfit and contradiction, 0 to 2) up to which a pose is believed", low=0.0)
+    confirm: int = setting(2, "frames in which a search's result must hold before it is believed", low=1, high=100)
     patience: int = setting(6, "frames after which a start that explains nothing is an error", low=1, high=1000)
     sigma_m: float = setting(0.0015, "deviation of a point from the surface", low=1e-5, high=0.05, unit="m")
     independent: float = setting(60.0, "points that err independently, at most", low=1.0, high=1e5)
@@ -102,13 +103,18 @@ class ObjectPoseTracker:
         """Whether the object has been found since the last reset; it may be lost now."""
         return self._filter is not None
 
+    @property
+    def _confirmed(self) -> bool:
+        """Whether what is followed has held for long enough since it was found."""
+        return self._agreed >= self.config.confirm
+
     def reset(self) -> None:
         """Forget everything; the next cloud may have any stamp and starts a search."""
         self._stamp_ns: int | None = None
         self._filter: PoseFilter | None = None
         self._hypotheses: Hypotheses | None = None
         self._searching = True
-        self._frame = 0
+        self._frame = self._agreed = 0
 
     def push(self, cloud: Cloud) -> ObjectEstimate:
         """The object at the time of ``cloud``.
@@ -144,7 +150,8 @@ class ObjectPoseTracker:
         old = None if self._searching else self._hypotheses
         few = thinned(evidence, self.config.points)
         continued, new = self._candidates(few, old)
-        found = judged(self.model, few, old, continued, new, self.config.kernel_m)
+        newcomer = NEWCOMER if self._confirmed else 0.0
+        found = judged(self.model, few, old, continued, new, self.config.kernel_m, newcomer=newcomer)
         self._hypotheses = found
         if found.cost[0] > self.config.believed:
             return False
@@ -153,7 +160,9 @@ class ObjectPoseTracker:
         covariance = self._covariance(few, best)
         if self._filter is None or old is None or found.parent[0] != 0:
             self._filter = self._begun(position, quaternion, covariance)
+            self._agreed = 1
         else:
+            self._agreed += 1
             self._filter.update(position, quaternion, covariance)
         return True
 
@@ -174,8 +183,8 @@ class ObjectPoseTracker:
             wider = search(self.model, evidence, self._around(self._predicted()), 2, kernel).poses
             continued.append((0, wider))
             cost = min(cost, float(fit(self.model, evidence, wider, kernel, SURFACE).cost.min()))
-        believed = cost <= self.config.believed
-        others = laid_into(self.model, evidence, self._share(self.config.watch if believed else len(self._turns) // 2))
+        sure = self._confirmed and cost <= self.config.believed
+        others = laid_into(self.model, evidence, self._share(self.config.watch if sure else len(self._turns) // 2))
         return continued, search(self.model, evidence, others, 2, kernel).poses if len(others) else None
 
     def _predicted(self) -> Poses:
@@ -243,8 +252,9 @@ class ObjectPoseTracker:
             covariance += found.spread()
         deviation_m = float(np.sqrt(np.linalg.eigvalsh(covariance[:3, :3])[-1]))
         deviation_rad = float(np.sqrt(np.linalg.eigvalsh(covariance[3:, 3:])[-1]))
-        contradicted = found is not None and not measured and looked
-        lost = contradicted or deviation_m > self.config.lost_m or deviation_rad > self.config.lost_rad
+        contradicted = looked and not measured
+        doubted = contradicted or not self._confirmed
+        lost = doubted or deviation_m > self.config.lost_m or deviation_rad > self.config.lost_rad
         self._searching = lost and not measured
         return ObjectEstimate(
             stamp_ns=stamp_ns,

@@ -11,7 +11,7 @@ from knuckle.core.config import setting
 class MpcConfig:
     """Sampled postures, rolled out in simulation, weighted by cost: predictive sampling with an elite mean."""
 
-    samples: int = setting(128, "candidate plans a step", low=8, high=4096)
+    samples: int = setting(64, "candidate plans a step", low=8, high=4096)
     horizon: int = setting(12, "control steps a plan looks ahead", low=2, high=60)
     knots: int = setting(4, "postures between which a plan moves linearly", low=2, high=12)
     grasp_share: float = setting(0.35, "share of the candidates that are grasp-and-turn plans", low=0.0, high=0.9)

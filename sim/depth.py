@@ -8,9 +8,11 @@ import numpy as np
 
 from knuckle.core.config import validate
 from knuckle.hardware.spec.contracts import DepthFrame, Extrinsics, Intrinsics
+from knuckle.hardware.spec.hand_spec import Array
 from knuckle.hardware.spec.mounts import DEPTH_MAX_M, OPTICAL_FRAME, paper_extrinsics, pinhole
 from knuckle.sim.depth_noise import DepthNoise, add_noise
 from knuckle.sim.renderer import choose_renderer
+from knuckle.sim.scene import Scene
 from knuckle.sim.world import SimWorld
 
 SCALE_M = 0.001
@@ -65,8 +67,12 @@ class SimDepthCamera:
 
     def render(self) -> DepthFrame:
         """The world now, stamped with its time; 0 beyond 1.5 m and where nothing is."""
+        return self.render_of(self._world.snapshot())
+
+    def render_of(self, snapshot: tuple[int, Scene, Array]) -> DepthFrame:
+        """The world as it was at a ``snapshot`` of it."""
+        stamp_ns, scene, state = snapshot
         with self._lock:
-            stamp_ns, scene, state = self._world.snapshot()
             depth = self._chosen.renderer.depth(scene, state)
             depth[depth >= DEPTH_MAX_M] = 0.0
             if self._noise is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import threading
 import time
+from collections import deque
 from dataclasses import dataclass
 
 from rclpy.node import Node
@@ -12,8 +13,11 @@ from sensor_msgs.msg import CameraInfo, Image
 from tf2_msgs.msg import TFMessage
 
 from knuckle.core.config import setting
+from knuckle.hardware.spec.hand_spec import Array
 from knuckle.hardware.spec.mounts import OPTICAL_FRAME, pinhole
 from knuckle.sim.depth import SimDepthCamera
+from knuckle.sim.scene import Scene
+from knuckle.sim.world import STEPS_PER_S
 from knuckle_ros.bus_qos import DEPTH, LATCHED
 from knuckle_ros.diagnostics import Diagnostics, Level
 from knuckle_ros.host_context import HostContext
@@ -52,7 +56,8 @@ class CameraNode:
         frame = transform_msg(stamp, "hand_base", OPTICAL_FRAME, place.position, place.quaternion)
         self._frames.publish(TFMessage(transforms=[frame]))
         self.diagnostics = Diagnostics(self.node, context, hardware=f"simulation ({self.camera.source})")
-        self._due_ns = -math.inf
+        self._frame = 0
+        self._taken: deque[tuple[int, Scene, Array]] = deque(maxlen=1)
         self._wanted = threading.Event()
         self._stopping = False
         self._failure: Exception | None = None
@@ -71,22 +76,28 @@ class CameraNode:
         self.node.destroy_node()
 
     def _cycle(self, now_ns: int, step: int) -> None:
-        """In the world's thread: ask for a frame when one is due; where the last is not done, one is dropped."""
-        if now_ns < self._due_ns:
+        """In the world's thread: take down the world when a frame is due; where the last is not drawn, it is dropped.
+
+        Frames stand on whole periods since the world's start: at the control rate they are of the control cycles, and
+        have the stamps of their joint states.
+        """
+        frame = math.floor(step * self.config.rate / STEPS_PER_S + 1e-9)
+        if frame == self._frame:
             return
-        period_ns = 1e9 / self.config.rate
-        # The schedule stands on whole periods, so that rounding to the world's steps does not add up.
-        self._due_ns = (math.floor(now_ns / period_ns) + 1) * period_ns
-        if self._wanted.is_set():
+        self._frame = frame
+        if self._taken:
             self.diagnostics.dropped()
+        self._taken.append(self.world.sim.snapshot())
         self._wanted.set()
 
     def _run(self) -> None:
         try:
             while self._wanted.wait() and not self._stopping:
                 self._wanted.clear()
+                if not self._taken:
+                    continue
                 began = time.monotonic()
-                frame = self.camera.render()
+                frame = self.camera.render_of(self._taken.pop())
                 self._infos.publish(camera_info_msg(frame.stamp_ns, frame.frame, frame.intrinsics))
                 self._images.publish(depth_msg(frame))
                 self.diagnostics.produced(time.monotonic() - began)

@@ -26,6 +26,8 @@ from knuckle.sim.scene import EXECUTION_DT_S, planner_scene
 
 # What another grip must gain before the present one is left.
 HOLD_MARGIN = 0.02
+# Candidates at the end that stay: freezing, and lifting a finger (see `proposals`).
+PLAIN_IDEAS = 5
 
 
 class SamplingMpc:
@@ -147,14 +149,13 @@ class SamplingMpc:
 
     def _informed(self, candidates: Array, kept: Array, state: SceneState) -> Array:
         """Candidates with some of the noise replaced by grasp-and-turn plans and by the last step's best plans."""
-        grasps = round(self.config.grasp_share * self.config.samples)
-        first = 1
-        if len(kept):
-            candidates[first : first + len(kept)] = kept
-            first += len(kept)
-        if grasps and self._grasps is not None:
-            # Every second noise level gives way, so that small and large noise both stay.
-            places = np.linspace(first, self.config.samples - 5, grasps).round().astype(int)
+        kept = kept[: len(candidates) // 4]
+        candidates[1 : 1 + len(kept)] = kept
+        first, last = 1 + len(kept), len(candidates) - PLAIN_IDEAS
+        grasps = min(round(self.config.grasp_share * len(candidates)), last - first)
+        if grasps > 0 and self._grasps is not None:
+            # Taken out evenly, so that small and large noise both stay.
+            places = np.linspace(first, last, grasps).round().astype(int)
             candidates[places] = self._grasps.draw(state, self._aim, self.plan, grasps, self.rng)
         return candidates
 

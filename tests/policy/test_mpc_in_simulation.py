@@ -180,6 +180,18 @@ def test_the_planner_lifts_an_object_off_the_table_and_holds_it_when_the_table_g
     assert not world.dropped() and state.position[2] > 0.03
 
 
+@pytest.mark.parametrize(("samples", "kept", "grasp_share"), [(8, 64, 0.9), (8, 0, 0.0), (16, 4, 0.5), (64, 64, 0.9)])
+def test_any_mixture_of_candidates_can_be_planned_with(samples: int, kept: int, grasp_share: float) -> None:
+    config = MpcConfig(samples=samples, kept=kept, grasp_share=grasp_share, horizon=3, threads=1)
+    policy = SamplingMpc(HAND, config)
+    policy.reset(Goal("duck", np.array([0.0, 1.0, 0.0, 0.0])))
+    state = scene_state(SimWorld(HAND, "duck", seed=1))
+    for _ in range(3):
+        action, _ = policy.act(state)
+        assert np.isfinite(action).all() and np.abs(action).max() <= 1.0
+    policy.close()
+
+
 def test_the_planner_sees_the_table_go() -> None:
     world = SimWorld(HAND, "bunny", seed=3)
     state = scene_state(world)

@@ -22,6 +22,7 @@ from knuckle.hardware.spec.hand_spec import Array, HandSpec
 from knuckle.sim.objects import object_shape
 from knuckle.sim.reorient.batch_config import BatchConfig, BatchSpec
 from knuckle.sim.reorient.batch_guard import BatchGuard
+from knuckle.sim.reorient.episode_goals import EpisodeGoals
 from knuckle.sim.reorient.episode_starts import EpisodeStarts
 from knuckle.sim.reorient.model_draws import ModelDraws
 from knuckle.sim.reorient.observation import ReorientObservation
@@ -29,7 +30,6 @@ from knuckle.sim.reorient.physics import task_scenes
 from knuckle.sim.reorient.random_force import RandomForce
 from knuckle.sim.reorient.randomisation import Randomisation, randomisation
 from knuckle.sim.reorient.reward import Outcome, RewardConfig, reward_terms, servo_torque
-from knuckle.sim.reorient.rungs import draw_goal, find_rung
 from knuckle.sim.reorient.stepper import Stepper
 from knuckle.sim.reorient.success import SUCCESS_ANGLE, at_rest, norms
 from knuckle.sim.scene import Scene, set_table
@@ -43,8 +43,9 @@ class BatchWorld:
     """N worlds; world k has the object ``objects[k % len(objects)]``.
 
     ``draws`` replaces the randomisation that ``config`` names. The start cache lies in ``cache_folder`` (the user's if
-    None) and is made anew with ``remake_starts``; ``fault_folder`` gets the states of worlds that break. After a step
-    ``info`` holds arrays (N,): each reward term (``reward_...``), ``angle``, ``success``, ``dropped``, ``broken``.
+    None) and is made anew with ``remake_starts``; ``fault_folder`` gets the states of worlds that break. ``goals`` says
+    from which rungs goals are drawn. After a step ``info`` holds arrays (N,): each reward term (``reward_...``),
+    ``angle``, ``success`` (as the reward has it), ``five`` (the conditions all hold), ``dropped``, ``broken``.
     InputError for names, actions or settings that cannot be used; RunError for objects of different size signature.
     """
 
@@ -62,7 +63,7 @@ class BatchWorld:
     ) -> None:
         self.config = config = validate(config or BatchConfig(), where="batch world")
         self.reward = validate(reward or RewardConfig(), where="reward")
-        find_rung(config.rung, where="batch world")
+        self.goals = EpisodeGoals(config.worlds, config.rung)
         varied = draws if draws is not None else randomisation(config.randomisation, where="batch world")
         for name in objects:
             object_shape(name, where="batch world")
@@ -103,6 +104,7 @@ class BatchWorld:
         self._goal: Array = np.zeros((4, n))
         self._steps = np.zeros(n, dtype=np.int64)
         self._start: Array = np.zeros((n, 3))
+        self._angle: Array = np.zeros(n)
         self._offset: Array = np.zeros((n, hand.dof))
         self._seen: Array = np.zeros((n, self.build.width))
         self.reset()
@@ -131,7 +133,9 @@ class BatchWorld:
         worlds = np.flatnonzero(chosen)
         if len(worlds):
             self._begin(worlds)
-            self._seen[worlds] = self._noisy(np.ascontiguousarray(self._observe(worlds).T))
+            rows = self._observe(worlds)
+            self._angle[worlds] = self._angle_of(rows)
+            self._seen[worlds] = self._noisy(np.ascontiguousarray(rows.T))
         return self._seen.copy()
 
     def step(self, action: ArrayLike) -> tuple[Array, Array, Mask, Mask]:
@@ -149,12 +153,14 @@ class BatchWorld:
         broken = self.guard.check(target, force)
         self._steps += 1
         rows = self._observe(None)
-        outcome = self._outcome(rows, target)
+        outcome, five = self._outcome(rows, target)
+        self._angle = outcome.angle.copy()
         terms = reward_terms(outcome, self.reward)
         reward = np.sum(list(terms.values()), axis=0)
         reward[broken] = 0.0
         success = outcome.success & ~broken
         self.info = {"angle": outcome.angle, "success": success, "dropped": outcome.fallen, "broken": broken}
+        self.info["five"] = five & ~broken
         self.info |= {f"reward_{name}": term for name, term in terms.items()}
         if success.any():
             self._next_goals(rows, np.flatnonzero(success))
@@ -169,7 +175,9 @@ class BatchWorld:
             right = f"({self.spec.worlds}, 4) unit quaternions"
             raise InputError(f"goals of shape {wanted.shape}", where="batch world", right=right)
         self._goal[:] = rotations.normalize(wanted).T
-        self._seen = self._noisy(np.ascontiguousarray(self._observe(None).T))
+        rows = self._observe(None)
+        self._angle = self._angle_of(rows)
+        self._seen = self._noisy(np.ascontiguousarray(rows.T))
         return self._seen.copy()
 
     def seed(self, seed: int) -> None:
@@ -189,7 +197,8 @@ class BatchWorld:
         self.stepper.states[worlds] = states
         position, quaternion = self._layout.object_pose_of(states)
         self._start[worlds] = position
-        self._goal[:, worlds] = draw_goal(self.config.rung, rotations.normalize(quaternion), self._rng).T
+        self.goals.begin(worlds, self._rng)
+        self._goal[:, worlds] = self.goals.draw(worlds, rotations.normalize(quaternion), self._rng).T
         self.smoothed[worlds], self._steps[worlds] = 0.0, 0
         if (row := self._rows["action_offset"]) is not None:
             self._offset[worlds] = row.draw(self._rng, (len(worlds), self.hand.dof))
@@ -201,10 +210,11 @@ class BatchWorld:
         """A new goal for ``worlds``, begun as the runner of goals begins one: no action is remembered."""
         here = rows[:, worlds]
         quaternion = here[self.build.slices["object_quaternion"]].T
-        goal = draw_goal(self.config.rung, rotations.normalize(quaternion), self._rng).T
+        goal = self.goals.draw(worlds, rotations.normalize(quaternion), self._rng).T
         self._goal[:, worlds], self.smoothed[worlds] = goal, 0.0
         self.build.write_goal(here, goal)
         here[self.build.slices["previous_action"]] = 0.0
+        self._angle[worlds] = self._angle_of(here)
         rows[:, worlds] = here
 
     def _observe(self, worlds: NDArray[np.intp] | None) -> Array:
@@ -218,25 +228,35 @@ class BatchWorld:
         action = np.ascontiguousarray(self.smoothed[some].T)
         return self.build.rows(*joints, pose[:3], pose[3:], twist[:3], spin, self._goal[:, some], action)
 
-    def _outcome(self, rows: Array, target: Array) -> Outcome:
+    def _angle_of(self, rows: Array) -> Array:
+        """The angle (n,) that is left in observations without noise (width, n), rad."""
+        difference = rows[self.build.slices["quaternion_difference"]]
+        return np.asarray(2.0 * np.arctan2(np.sqrt((difference[1:] ** 2).sum(axis=0)), difference[0]))
+
+    def _outcome(self, rows: Array, target: Array) -> tuple[Outcome, Mask]:
+        """What the step led to, and where the five conditions hold."""
         layout, states, part = self._layout, self.stepper.states, self.build.slices
-        difference = rows[part["quaternion_difference"]]
-        angle = 2.0 * np.arctan2(np.sqrt((difference[1:] ** 2).sum(axis=0)), difference[0])
+        angle = self._angle_of(rows)
         q, dq = layout.joints_of(states), layout.joint_rates_of(states)
         position = rows[part["object_position"]].T
         tips = rows[part["tip_state"]].reshape(len(self.hand.tips), -1, rows.shape[1])[:, :3].transpose(2, 0, 1)
         velocity, spin = states[:, 1 + layout.model.nq :][:, layout.object_v].reshape(-1, 2, 3).swapaxes(0, 1)
         on_table = layout.table_force_of(self.stepper.sensors) > TABLE_FORCE
-        success = (angle <= SUCCESS_ANGLE) & at_rest(norms(dq), norms(velocity), norms(spin), norms(self.smoothed))
+        near = angle <= SUCCESS_ANGLE
         if self.reward.table_contact != 0.0:
-            success &= ~on_table
-        fallen = norms(position - self._start) > DROP_DISTANCE
+            near &= ~on_table
+        five = near & at_rest(norms(dq), norms(velocity), norms(spin), norms(self.smoothed))
+        success = five if self.reward.success_needs == "five" else near & at_rest(0, norms(velocity), norms(spin), 0)
+        moved = position - self._start
+        fallen = norms(moved) > DROP_DISTANCE
         if self._removal_step >= 0:
             aloft = self._steps > self._removal_step
             fallen |= aloft & (position[:, 2] < tips[..., 2].min(axis=1) - DROP_BELOW_TIPS)
         models = self.models
         torque = servo_torque(target, q, dq, models.stiffness, models.damping, self.hand.effort_limit)
-        return Outcome(angle, success, fallen, on_table, tips, position, dq, torque)
+        way = norms(moved[:, :2])
+        reached = Outcome(angle, success, fallen, on_table, tips, position, dq, torque, self._angle, self.smoothed, way)
+        return reached, five
 
     def _checked(self, action: ArrayLike) -> Array:
         values, shape = np.asarray(action, dtype=np.float64), (self.spec.worlds, self.hand.dof)

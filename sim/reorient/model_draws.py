@@ -34,6 +34,11 @@ class ModelDraws:
         self._nominal = [_Nominal(scene) for scene in scenes] if self.rows else []
         self._scratch = mujoco.MjData(first.model)
 
+    @property
+    def reweighed(self) -> bool:
+        """Whether a row is in force after which MuJoCo's constants are computed anew."""
+        return any(name in self.rows for name in _REWEIGHED)
+
     def draw(self, worlds: NDArray[np.intp], rng: np.random.Generator) -> None:
         """Draw anew for ``worlds`` and write it into their models."""
         if not self.rows:
@@ -45,7 +50,7 @@ class ModelDraws:
             model, nominal = self.scenes[world].model, self._nominal[world]
             for name, drawn in values.items():
                 _WRITERS[name](model, nominal, drawn[k])
-            if any(name in values for name in _REWEIGHED):
+            if self.reweighed:
                 # What MuJoCo precomputes from masses: without it contacts keep the stiffness of the nominal object.
                 mujoco.mj_setConst(model, self._scratch)
         self._note(worlds, values)

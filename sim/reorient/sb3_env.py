@@ -19,8 +19,8 @@ class ReorientVecEnv(VecEnv):
     """``world`` for Stable-Baselines3: observations float32, worlds that end begin anew at once.
 
     What `info` of a world whose episode ended holds: ``terminal_observation``, ``TimeLimit.truncated`` (the time was
-    over, or the world broke down, and the object had not left), ``is_success`` (a goal was reached at all) and
-    ``episode`` with return ``r``, length ``l``, duration ``t`` in simulated s and ``goals``.
+    over, or the world broke down, and the object had not left), ``is_success`` (a goal was reached at all), the
+    ``rung`` of its goals, and ``episode`` with return ``r``, length ``l``, duration ``t`` in simulated s and ``goals``.
     """
 
     def __init__(self, world: BatchWorld) -> None:
@@ -28,12 +28,12 @@ class ReorientVecEnv(VecEnv):
         box = spaces.Box(-np.inf, np.inf, (world.spec.width,), np.float32)
         moves = spaces.Box(-1.0, 1.0, (len(world.spec.actions),), np.float32)
         super().__init__(world.spec.worlds, box, moves)
-        self._meter = EpisodeMeter(world.spec.worlds)
+        self.meter = EpisodeMeter(world.spec.worlds)
         self._actions: NDArray[np.float32] = np.zeros((world.spec.worlds, len(world.spec.actions)), np.float32)
 
     def reset(self) -> NDArray[np.float32]:
         """New episodes everywhere; the observations (worlds, width)."""
-        self._meter.clear()
+        self.meter.clear()
         self._reset_seeds()
         self._reset_options()
         return self.world.reset().astype(np.float32)
@@ -46,17 +46,18 @@ class ReorientVecEnv(VecEnv):
         """One control step of all worlds: observations, rewards, dones, infos."""
         world = self.world
         seen, reward, terminated, truncated = world.step(self._actions)
-        self._meter.add(reward, world.info["success"])
+        self.meter.add(reward, world.info["success"])
         done = terminated | truncated
         infos: list[dict[str, Any]] = [{} for _ in range(self.num_envs)]
         if done.any():
             last, broken = seen.astype(np.float32), world.info["broken"]
             for k in np.flatnonzero(done):
-                episode = self._meter.end(int(k), dropped=bool(terminated[k]), broken=bool(broken[k]))
+                episode = self.meter.end(int(k), dropped=bool(terminated[k]), broken=bool(broken[k]))
                 infos[k] = {
                     "terminal_observation": last[k],
                     "TimeLimit.truncated": bool(truncated[k] and not terminated[k]),
                     "is_success": episode.goals > 0,
+                    "rung": world.goals.rung_of(int(k)),
                     "episode": {
                         "r": episode.total,
                         "l": episode.length,

@@ -22,6 +22,9 @@ STEP = Outcome(
     position=np.array([0.0, 0.0, 0.15]),
     dq=np.array([1.0, -2.0]),
     torque=np.array([0.1, 0.05]),
+    before=np.array(0.35),
+    action=np.array([0.3, -0.4]),
+    offset=np.array(0.05),
 )
 PAPER = RewardConfig(rotation_eps=0.4, tip_distance_form="sum_of_squares", table_contact=-1.0, penultimate=-2.0)
 
@@ -37,6 +40,9 @@ def test_the_terms_of_the_default_are_those_of_the_released_code() -> None:
             "fall": 0.0,
             "table_contact": 0.0,
             "penultimate": 0.0,
+            "progress": 0.0,
+            "action": 0.0,
+            "offset": 0.0,
         }
     )
 
@@ -46,6 +52,16 @@ def test_the_terms_of_the_paper() -> None:
     assert float(terms["rotation"]) == pytest.approx(1 / 0.7)
     assert float(terms["tip_distance"]) == pytest.approx(-(0.03**2 + 0.05**2))
     assert float(terms["table_contact"]) == -1.0 and float(terms["penultimate"]) == -2.0
+
+
+def test_the_terms_that_are_ours_pay_progress_and_charge_action_and_way() -> None:
+    ours = RewardConfig(progress=20.0, action=-0.01, offset=-10.0, tip_distance=-10.0, tip_free=0.04, scale=0.02)
+    terms = {name: float(value) / 0.02 for name, value in reward_terms(STEP, ours).items()}
+    assert terms["progress"] == pytest.approx(20 * 0.05)
+    assert terms["action"] == pytest.approx(-0.01 * 0.25)
+    assert terms["offset"] == pytest.approx(-10 * 0.02)
+    assert terms["tip_distance"] == pytest.approx(-10 * (0.0 + 0.01) / 2)
+    assert terms["rotation"] == pytest.approx(2.5)
 
 
 def test_success_and_fall_are_paid_once_each_and_power_is_clipped() -> None:

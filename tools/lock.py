@@ -23,7 +23,7 @@ LOCK = ROOT / "constraints.txt"
 SECTIONS = {
     "demo": ("--extra=ros", "--extra=sim", "--extra=log", "--group=page", "--group=environment"),
     "setup": ("--extra=view",),
-    "learn": ("--extra=learn",),
+    "learn": ("--extra=learn", "--extra=policy"),
     "test": ("--extra=dev",),
     "rest": ("--extra=hand", "--extra=vision", "--group=build"),
 }
@@ -123,7 +123,7 @@ def main(arguments: list[str]) -> int:
     """`lock.py write UV [--upgrade]` makes the file anew; `lock.py print SECTION` prints it up to a section;
     `lock.py pick NAME...` passes the named packages from standard input on."""
     if arguments[:1] == ["write"] and len(arguments) in (2, 3):
-        write_lock(arguments[1], "--upgrade" in arguments)
+        write_lock(str(Path(arguments[1]).absolute()), "--upgrade" in arguments)
         return 0
     if arguments[:1] == ["print"] and len(arguments) == 2 and arguments[1] in SECTIONS:
         sys.stdout.write(locked(arguments[1]))

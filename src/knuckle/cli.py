@@ -45,6 +45,8 @@ EXTRAS: dict[str, str] = {
     "mcap": "log",
     "mcap_ros2": "log",
     "mujoco": "sim",
+    "onnx": "learn",
+    "onnxruntime": "policy",
     "open3d": "vision",
     "pyrealsense2": "hand",
     "rclpy": "ros",

@@ -67,9 +67,11 @@ def test_grasps_touch_the_object_and_hold_it(starts: StableStarts) -> None:
 
 def test_grasps_marked_for_the_air_hold_without_the_table(starts: StableStarts) -> None:
     aloft = without_table(SCENE)
-    falls = [moved(aloft, s, t)[0] for s, t in zip(starts.grasps, starts.targets, strict=True)]
-    assert starts.in_air.any() and max(np.array(falls)[starts.in_air]) < 0.02
-    assert all(fall > 0.02 for fall in np.array(falls)[~starts.in_air])
+    moves = np.array([moved(aloft, s, t) for s, t in zip(starts.grasps, starts.targets, strict=True)])
+    held, rest = moves[starts.in_air], moves[~starts.in_air]
+    assert len(held) > 3 and held[:, 0].max() < 0.02 and held[:, 1].max() < 0.4
+    # The rest are not marked because they give way.
+    assert np.median(rest[:, 1]) > 2.0 * np.median(held[:, 1])
     home = SCENE.hand.home
     assert min(moved(aloft, s, home)[0] for s in starts.settled) > 0.1  # what nobody grasps does fall
 

@@ -23,7 +23,7 @@ COMPARED = ("success_0p1", "success_0p2", "success_0p4", "success_0p8", "drop_ra
 class EvalReorient:
     """Judge a controller of in-hand reorientation by the protocol; doing nothing and random actions beside it."""
 
-    controller: str = setting("mpc", "the controller", choices=("mpc", "nothing", "random"))
+    controller: str = setting("mpc", "mpc, nothing, random, a trained policy or the folder of one")
     world: str = setting("table", "where the object is turned; in the air the table goes", choices=("table", "air"))
     hand: str = setting("dclaw3", "the hand: dclaw3 or dclaw4")
     objects: str = setting("train", "train, novel, all, a family or an object")

@@ -1,4 +1,4 @@
-"""Controllers by name, for the policy node and the evaluation."""
+"""Controllers by name, and trained policies by name or folder, for the policy node and the evaluation."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from knuckle.core.errors import InputError, unknown_name
 from knuckle.hardware.spec.hand_spec import HandSpec
 from knuckle.policy.baselines import DoNothing, RandomActions
 from knuckle.policy.contract import Policy
+from knuckle.policy.learned.policy_folder import policy_folder, trained_names
 from knuckle.policy.mpc import SamplingMpc
 from knuckle.policy.mpc_config import MpcConfig
 
@@ -24,10 +25,10 @@ def make_controller(
     settings: Mapping[str, str] | None = None,
     where: str = "",
 ) -> Policy:
-    """The controller ``name`` for ``hand``; InputError lists the known ones.
+    """The controller ``name`` for ``hand``: a known one, a trained policy of ours, or the folder of one.
 
-    ``settings`` are the planner's, as text by name, where they differ from its own; ConfigError for one that does not
-    exist or is out of its range.
+    InputError lists the known ones, or says what is wrong with the folder. ``settings`` are the planner's, as text by
+    name, where they differ from its own; ConfigError for one that does not exist or is out of its range.
     """
     if settings and name != "mpc":
         raise InputError(f"'{name}' has no settings", where="--planner", right="only mpc has")
@@ -37,7 +38,12 @@ def make_controller(
         return DoNothing(hand)
     if name == "random":
         return RandomActions(hand, seed=seed)
-    raise unknown_name("controller", name, CONTROLLERS, where=where)
+    if (folder := policy_folder(name)) is not None:
+        from knuckle.policy.learned.learned_policy import LearnedPolicy
+
+        return LearnedPolicy(hand, folder)
+    unknown = unknown_name("controller", name, (*CONTROLLERS, *trained_names()), where=where)
+    raise InputError(unknown.what, where=where, right=f"{unknown.right}, or the folder of a trained policy")
 
 
 def planner_config(threads: int, settings: Mapping[str, str]) -> MpcConfig:

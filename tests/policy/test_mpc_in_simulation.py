@@ -145,7 +145,7 @@ def test_the_command_writes_the_protocols_figures(tmp_path: Path) -> None:
         (["--controller", "random", "--planner", "samples=64"], "--planner: 'random' has no settings; only mpc has"),
         (["--page", "no/such/folder/a.html", "--episodes", "1"], "--page: no folder no/such/folder"),
         (["--hand", "dclaw9"], "--hand: unknown hand 'dclaw9'"),
-        (["--controller", "mpd"], "one of: mpc, nothing, random"),
+        (["--controller", "mpd"], "unknown controller 'mpd'; did you mean 'mpc'? known: mpc, nothing, random"),
         (["--episodes", "0"], "eval reorient.episodes: 0 is out of range; 1 to 100000"),
         (["--epsodes", "3"], "--epsodes"),
         (["--video", "no/such/folder/a.mp4", "--episodes", "1"], "--video: no folder no/such/folder"),

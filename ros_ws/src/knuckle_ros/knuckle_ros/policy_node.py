@@ -45,7 +45,7 @@ ENGAGE_AGAIN_S = 0.5
 class Config:
     """Parameters of the policy node."""
 
-    model: str = setting("mpc", "controller: mpc, nothing or random")
+    model: str = setting("mpc", "controller: mpc, nothing, random, a trained policy or its folder")
     hand: str = setting("dclaw3", "hand the controller is for")
     threads: int = setting(2, "planner threads", low=1, high=64)
     seed: int = setting(0, "seed of the controller's own randomness", low=0, high=2**31 - 1)

@@ -92,7 +92,8 @@ def check_parity(path: Path, actor: Actor, observed: Array, hand: HandSpec, seed
     """The largest difference in an action on ``observed`` and on random observations; RunError above `TOLERANCE`."""
     normaliser = actor.normaliser
     session = open_network(path, len(normaliser.mean), hand.dof)
-    drawn = np.random.default_rng(seed).standard_normal((512, len(normaliser.mean)))
+    rng = np.random.default_rng(seed)
+    drawn = rng.standard_normal((512, len(normaliser.mean)))
     apart = {}
     for kind, observations in (("observed", observed), ("random", normaliser.mean + 2.0 * normaliser.std * drawn)):
         theirs = np.clip(actor.original(observations), -1.0, 1.0)

@@ -31,6 +31,9 @@ COMMANDS: dict[str, Command] = {
     "stream": Command("play a recorded sensor stream and estimate from it", "knuckle_ros.commands.stream:stream"),
     "record": Command("write what is on the bus to an MCAP file", "knuckle_ros.commands.record:record"),
     "replay": Command("give the outputs of a recording again, bit for bit", "knuckle_ros.commands.replay:replay"),
+    "train reorient": Command(
+        "learn to turn objects by PPO, and go on after a kill", "knuckle.policy.learned.train_command:train_reorient"
+    ),
     "eval reorient": Command("score a controller that turns objects", "knuckle.policy.commands:eval_reorient"),
     "export urdf": Command("write hands and objects as URDF", "knuckle.sim.export_command:export_urdf"),
     "bench sim": Command("time simulated worlds to learn in", "knuckle.sim.commands:bench_sim"),
@@ -52,6 +55,7 @@ EXTRAS: dict[str, str] = {
     "rclpy": "ros",
     "rosbags": "log",
     "stable_baselines3": "learn",
+    "tensorboard": "learn",
     "torch": "learn",
     "viser": "view",
     "zstandard": "log",

@@ -1,0 +1,100 @@
+"""PPO of Stable-Baselines3 on the batch world, its learning rate led by how far each update moved the policy."""
+
+from __future__ import annotations
+
+import time
+from typing import Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+from stable_baselines3 import PPO
+from stable_baselines3.common.logger import Logger
+from stable_baselines3.common.running_mean_std import RunningMeanStd
+from stable_baselines3.common.vec_env import VecNormalize
+from torch import nn
+
+from knuckle.policy.learned.onnx_graph import Normaliser
+from knuckle.policy.learned.train_config import PpoConfig
+from knuckle.sim.reorient.batch_world import BatchWorld
+from knuckle.sim.reorient.sb3_env import ReorientVecEnv
+
+STEP = 1.5
+STD_FLOOR = 0.01
+"""No column is stretched by more than a hundred, however still it is while learning."""
+
+
+class TimedVecEnv(ReorientVecEnv):
+    """The batch world, with the seconds of wall clock spent in its steps."""
+
+    def __init__(self, world: BatchWorld) -> None:
+        super().__init__(world)
+        self.seconds = 0.0
+
+    def step_wait(self) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.bool_], list[dict[str, Any]]]:
+        """One control step of all worlds."""
+        begun = time.perf_counter()
+        result = super().step_wait()
+        self.seconds += time.perf_counter() - begun
+        return result
+
+
+def normalised(env: TimedVecEnv, config: PpoConfig) -> VecNormalize:
+    """``env`` with observations normalised by what was seen so far; rewards stay as they are."""
+    return VecNormalize(env, norm_reward=False, clip_obs=config.normaliser_clip, epsilon=STD_FLOOR**2)
+
+
+def statistics_of(env: VecNormalize) -> RunningMeanStd:
+    """Mean and variance of the observations that ``env`` has seen."""
+    return cast(RunningMeanStd, env.obs_rms)
+
+
+def normaliser_of(env: VecNormalize) -> Normaliser:
+    """What ``env`` does to observations."""
+    statistics = statistics_of(env)
+    return Normaliser(statistics.mean.copy(), np.sqrt(statistics.var + env.epsilon), float(env.clip_obs))
+
+
+class AdaptivePpo(PPO):
+    """PPO with ``config`` on ``env``. The ``learning rate`` shrinks by 1.5 after an update whose KL was above twice the
+    wanted, and grows by as much after one below half of it."""
+
+    def __init__(self, env: VecNormalize, config: PpoConfig) -> None:
+        self.config, self.rate = config, config.rate
+        hidden = [config.width] * config.layers
+        super().__init__(
+            "MlpPolicy",
+            env,
+            learning_rate=lambda _: self.rate,
+            n_steps=config.steps,
+            batch_size=config.worlds * config.steps // config.minibatches,
+            n_epochs=config.epochs,
+            gamma=config.gamma,
+            gae_lambda=config.gae_lambda,
+            clip_range=config.clip,
+            ent_coef=config.entropy,
+            vf_coef=config.value,
+            max_grad_norm=config.gradient_norm,
+            policy_kwargs={
+                "activation_fn": nn.ELU,
+                "net_arch": {"pi": hidden, "vf": hidden},
+                "log_std_init": config.log_std,
+            },
+            device="cpu",
+        )
+        self.set_logger(Logger(folder=None, output_formats=[]))
+
+    def train(self) -> None:
+        """One update by what was collected; then the learning rate of the next."""
+        super().train()
+        change = float(self.logger.name_to_value["train/approx_kl"])
+        if change > 2.0 * self.config.kl:
+            self.rate = max(self.rate / STEP, self.config.rate_low)
+        elif change < 0.5 * self.config.kl:
+            self.rate = min(self.rate * STEP, self.config.rate_high)
+
+    def layers(self) -> list[tuple[NDArray[np.float64], NDArray[np.float64]]]:
+        """Weight and bias of each linear layer of the actor, the first one first."""
+        hidden, last = self.policy.mlp_extractor.policy_net, self.policy.action_net
+        linear: list[Any] = [part for part in hidden.modules() if isinstance(part, nn.Linear)]
+        pairs = [(part.weight, part.bias) for part in (*linear, last)]
+        return [(w.detach().numpy().astype(np.float64), b.detach().numpy().astype(np.float64)) for w, b in pairs]

@@ -1,0 +1,53 @@
+"""A checkpoint: one safetensors file of arrays, with the plain facts as JSON in its header. Whole or not there."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
+
+from knuckle.core.errors import InputError, RunError
+
+VERSION = 1
+
+
+def write_checkpoint(path: Path, arrays: dict[str, Any], facts: dict[str, Any]) -> None:
+    """Write under a temporary name, then rename: a run that ends in between leaves the checkpoint before it.
+
+    RunError where it cannot be written.
+    """
+    whole = {name: np.array(value, order="C") for name, value in arrays.items()}
+    content = save(whole, metadata={"facts": json.dumps({"version": VERSION} | facts)})
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with open(partial, "wb") as stream:
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+        partial.replace(path)
+    except OSError as error:
+        what = f"the checkpoint cannot be written ({error.strerror})"
+        raise RunError(
+            what, where=str(path), right="room on the disk; the checkpoint before it is still whole"
+        ) from error
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def read_checkpoint(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Arrays and facts of the checkpoint at ``path``; InputError where it is broken or of another version."""
+    where, right = str(path), "a checkpoint of this version, or another --run"
+    try:
+        with safe_open(path, framework="numpy") as stored:
+            facts = json.loads((stored.metadata() or {})["facts"])
+            arrays = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118, it is no mapping
+    except (OSError, SafetensorError, KeyError, ValueError) as error:
+        raise InputError(f"the checkpoint cannot be read ({error})", where=where, right=right) from error
+    if not isinstance(facts, dict) or facts.get("version") != VERSION:
+        raise InputError("the checkpoint is of another version", where=where, right=right)
+    return arrays, facts

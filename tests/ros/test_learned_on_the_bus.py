@@ -1,0 +1,80 @@
+"""A learned policy as the policy node: it takes a goal, moves the hand at the control rate, and ends the goal."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from knuckle.hardware.spec.hands import hand_spec
+from knuckle.policy.learned.export import Actor, export_policy
+from knuckle.policy.learned.onnx_graph import Normaliser
+from knuckle.sim.reorient.observation import ReorientObservation
+
+pytestmark = pytest.mark.ros
+
+GRAPH = """
+nodes:
+  world: {module: world_node, process: world, parameters: {object_name: duck}}
+  hand: {module: hand_node, process: world, parameters: {autostart: true, latch_file: LATCH}}
+  policy: {module: policy_node, process: policy, parameters: {engage: true}}
+processes:
+  world: {}
+  policy: {}
+"""
+
+
+def wait_until(condition: Callable[[], bool], what: str, timeout_s: float = 20.0) -> None:
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < deadline, what
+        time.sleep(0.01)
+
+
+@pytest.fixture
+def curling(tmp_path: Path) -> Path:
+    """A policy that moves the first joint and no other, whatever it sees."""
+    hand = hand_spec("dclaw3")
+    width = ReorientObservation(hand).width
+    bias = np.eye(1, hand.dof)[0] * 0.5
+    normaliser = Normaliser(np.zeros(width), np.ones(width), 10.0)
+    actor = Actor(normaliser, [(np.zeros((hand.dof, width)), bias)], lambda seen: np.tile(bias, (len(seen), 1)))
+    folder, seen = tmp_path / "curling", np.zeros((1, width))
+    export_policy(folder, hand, actor, name="curling", observed=seen, training={}, data="none")
+    return folder
+
+
+def test_a_learned_policy_turns_goals_into_commands_on_the_bus(
+    tmp_path: Path, curling: Path, run_graph: Callable[..., Any], probe: Any
+) -> None:
+    from knuckle_msgs.action import Reorient
+    from rclpy.action.client import ActionClient
+    from std_msgs.msg import String
+    from trajectory_msgs.msg import JointTrajectory
+
+    from knuckle_ros.bus_qos import LATCHED
+
+    path = tmp_path / "graph.yaml"
+    path.write_text(GRAPH.replace("LATCH", str(tmp_path / "stop.json")))
+    run = run_graph(str(path), "--set", f"policy.model={curling}")
+    status = probe.listen(String, "reorient/status", LATCHED)
+    commands = probe.listen(JointTrajectory, "joint_commands")
+    wait_until(lambda: bool(status) and "armed" in status[-1].data, f"the policy never got the lease: {run.lines}")
+    actions = ActionClient(probe.node, Reorient, "reorient")
+    goal = Reorient.Goal(object_name="duck", tolerance=0.4, time_limit=1.0)
+    goal.orientation.x, goal.orientation.w = 1.0, 0.0
+    sent = actions.send_goal_async(goal)
+    wait_until(sent.done, "no answer to the goal")
+    assert sent.result().accepted
+    begun = len(commands)
+    ended = sent.result().get_result_async()
+    wait_until(ended.done, "the goal never ended")
+    assert ended.result().result.outcome == "timed_out"
+    targets = np.array([message.points[0].positions for message in commands[begun:]])
+    moved = np.ptp(targets, axis=0)
+    assert len(targets) >= 12 and moved[0] > 0.2 and moved[0] == moved.max()
+    actions.destroy()

@@ -23,7 +23,7 @@ def leave_policy(
 ) -> None:
     """Export to the folder's policy, play ``episodes`` of the protocol on the newest rung, film the first of them."""
     export(trainer, folder, preset)
-    console.print(f"{trainer.cpu_s / 3600:.2f} CPU-hours of training; policy in {folder.policy}")
+    console.print(f"{trainer.cpu_s / 3600:.2f} CPU-hours of training; policy in {folder.policy}", soft_wrap=True)
     task = ReorientTask(
         controller=str(folder.policy),
         world=trainer.training.ppo.surface,
@@ -40,7 +40,8 @@ def leave_policy(
         low, high = wilson(round(figures["success_0p4"] * episodes), episodes)
         console.print(
             f"{figures['success_0p4']:.0%} [{low:.0%}, {high:.0%}] within 0.4 rad by all five conditions, "
-            f"{figures['drop_rate']:.0%} dropped: {protocol}"
+            f"{figures['drop_rate']:.0%} dropped: {protocol}",
+            soft_wrap=True,
         )
     if video:
         _film(task, folder, console)
@@ -81,4 +82,4 @@ def _film(task: ReorientTask, folder: RunFolder, console: Console) -> None:
     except (KnuckleError, ModuleNotFoundError) as error:
         console.print(f"no video: {error}")
         return
-    console.print(f"video in {folder.path / VIDEO}")
+    console.print(f"video in {folder.path / VIDEO}", soft_wrap=True)

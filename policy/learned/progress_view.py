@@ -54,7 +54,8 @@ class ProgressView:
             spent = row["spent_s"] / 60
             self.console.print(
                 f"{spent:6.1f} min  {row['steps'] / 1e6:8.2f} M steps  {row['steps_per_s']:6.0f} steps/s  {rung}: "
-                f"{row['judged_five']:4.0%} by five conditions, {row['judged_crossed']:4.0%} crossed"
+                f"{row['judged_five']:4.0%} by five conditions, {row['judged_crossed']:4.0%} crossed",
+                soft_wrap=True,
             )
 
     def _keep(self, row: Mapping[str, float]) -> None:

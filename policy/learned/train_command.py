@@ -57,7 +57,9 @@ def train_reorient(argv: list[str]) -> int:
     from knuckle.policy.learned.finish import leave_policy
     from knuckle.policy.learned.trainer import Trainer
 
-    console.print(f"{training.ppo.worlds} worlds, {len(training.objects)} objects; run in {folder.path}")
+    console.print(
+        f"{training.ppo.worlds} worlds, {len(training.objects)} objects; run in {folder.path}", soft_wrap=True
+    )
     trainer = Trainer(training, fault_folder=folder.path / FAULTS)
     try:
         learn(trainer, folder, minutes, console)

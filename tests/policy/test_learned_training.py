@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import json
 import os
 from pathlib import Path
@@ -17,7 +18,7 @@ from knuckle.hardware.spec.hands import hand_spec
 from knuckle.policy.learned.curriculum import Curriculum
 from knuckle.policy.learned.finish import export
 from knuckle.policy.learned.learned_policy import LearnedPolicy
-from knuckle.policy.learned.progress_view import curve
+from knuckle.policy.learned.progress_view import ProgressView, curve
 from knuckle.policy.learned.run_folder import RunFolder
 from knuckle.policy.learned.train_command import learn, train_reorient
 from knuckle.policy.learned.train_config import Training, make_training
@@ -245,6 +246,21 @@ def test_the_curriculum_climbs_when_the_newest_rung_is_mastered_and_keeps_the_ea
 def test_the_curve_shows_shares_in_order_and_averages_what_does_not_fit() -> None:
     assert curve([0.0, 0.5, 1.0, float("nan")]) == "▁▅█"
     assert curve([0.0] * 50 + [1.0] * 50, width=2) == "▁█"
+
+
+def test_the_terminal_shows_the_curve_the_speed_and_the_time_that_is_left() -> None:
+    row = {"steps": 2e6, "steps_per_s": 5000.0, "approx_kl": 0.01, "rate": 5e-4, "spent_s": 90.0}
+    row |= {"judged_five": 0.7, "judged_crossed": 0.8, "success_newest": 0.6}
+    for terminal, wanted in (
+        (True, ("1.5 of 5 min, 3.5 left", "60%", "70%", "2.00 M steps, 5000 steps/s", "▁▆")),
+        (False, ("1.5 min", "2.00 M steps", "yaw60:  70% by five conditions,  80% crossed")),
+    ):
+        console = Console(force_terminal=terminal, width=100, file=io.StringIO())
+        with ProgressView(console, "PPO", 5.0, [row | {"judged_five": 0.0}]) as view:
+            view.show(row, "yaw60")
+        assert isinstance(console.file, io.StringIO)
+        said = console.file.getvalue()
+        assert all(text in said for text in wanted), said
 
 
 @pytest.mark.slow

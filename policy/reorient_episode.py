@@ -10,7 +10,7 @@ from typing import Protocol
 
 import numpy as np
 
-from knuckle.core.errors import unknown_name
+from knuckle.core.errors import InputError, unknown_name
 from knuckle.hardware.spec.contracts import HandCommand
 from knuckle.hardware.spec.hand_spec import Array, HandSpec
 from knuckle.policy.contract import Goal, Policy, SceneState
@@ -123,11 +123,15 @@ def run_episode(
     source = perceive(world)
     runner = ReorientRunner(hand, policy)
     truth = scene_state(world)
-    start_angle, start_ns, k = goal_angle(truth, goal.quaternion), truth.stamp_ns, 0
+    start_angle, start_ns = goal_angle(truth, goal.quaternion), truth.stamp_ns
     begun, watched = _now(), np.zeros(2)
     try:
-        state = source.state()
-        runner.start(goal, state)
+        state = _first_seen(world, source, hand, start_ns + round((goal.head_start_s + goal.time_limit_s) * 1e9))
+        truth = scene_state(world)
+        if state is None:
+            return _never_seen(start, goal, start_angle, _now() - begun)
+        k = round((truth.stamp_ns - start_ns) * 1e-9 * hand.control_rate_hz)
+        runner.start(goal, state, given_ns=start_ns)
         while (step := runner.step(state, truth)).verdict is None:
             if watch is not None:
                 looked = _now()
@@ -153,6 +157,27 @@ def run_episode(
         wall=float(wall),
         cpu=float(cpu),
     )
+
+
+def _first_seen(world: SimWorld, source: StateSource, hand: HandSpec, until_ns: int) -> SceneState | None:
+    """The first state that ``source`` can give; until then the hand keeps its posture. None where there is none.
+
+    A camera may see too little of the object to know where it is: that is a failure to be counted, not an error.
+    """
+    begun, k = world.now_ns, 0
+    while world.now_ns < until_ns:
+        try:
+            return source.state()
+        except InputError:
+            k += 1
+            world.advance(begun + round(k * 1e9 / hand.control_rate_hz))
+    return None
+
+
+def _never_seen(start: Start, goal: Goal, angle: float, cost: Array) -> EpisodeScore:
+    """The score of an episode in which the object was never found: nothing was done."""
+    wall, cpu = (float(c) for c in cost)
+    return EpisodeScore(start.object_name, angle, angle, False, False, False, goal.time_limit_s, wall, cpu)
 
 
 def _now() -> Array:

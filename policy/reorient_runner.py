@@ -48,13 +48,16 @@ class ReorientRunner:
         self.goal: Goal | None = None
         self.target: Array | None = None
 
-    def start(self, goal: Goal, state: SceneState) -> None:
-        """Begin ``goal`` from ``state``. Raises InputError for a goal the policy cannot take."""
+    def start(self, goal: Goal, state: SceneState, *, given_ns: int | None = None) -> None:
+        """Begin ``goal`` from ``state``. Raises InputError for a goal the policy cannot take.
+
+        ``given_ns`` is when the goal was given, where that is earlier: time counts from there.
+        """
         self.policy.reset(goal)
         self.goal = goal
         self.smoothed = np.zeros(self.hand.dof)
         self.start_position = state.position.copy()
-        self.start_ns = state.stamp_ns + round(goal.head_start_s * 1e9)
+        self.start_ns = (state.stamp_ns if given_ns is None else given_ns) + round(goal.head_start_s * 1e9)
         self.check_at_ns: int | None = None
         self.declared_done = False
 

@@ -10,12 +10,15 @@ import pytest
 from knuckle.core import rotations
 from knuckle.core.errors import InputError
 from knuckle.hardware.spec.hands import hand_spec
+from knuckle.policy.baselines import DoNothing
+from knuckle.policy.contract import SceneState
 from knuckle.policy.evaluation import evaluate
-from knuckle.policy.reorient_episode import begin
+from knuckle.policy.reorient_episode import Privileged, begin, run_episode
 from knuckle.policy.reorient_score import EpisodeScore, figures_of
 from knuckle.policy.reorient_task import ReorientTask
 from knuckle.sim.objects import NOVEL
 from knuckle.sim.reorient.rungs import RUNGS
+from knuckle.sim.world import SimWorld
 
 QUICK = {"samples": "8", "horizon": "3"}
 
@@ -71,6 +74,40 @@ def test_a_name_that_does_not_exist_is_refused_before_anything_is_played(task: R
     with pytest.raises(InputError) as caught:
         evaluate(task, 1)
     assert line in str(caught.value)
+
+
+class LateEyes(Privileged):
+    """Sees nothing in its first looks."""
+
+    def __init__(self, world: SimWorld, blind_looks: int) -> None:
+        super().__init__(world)
+        self.blind_looks = blind_looks
+
+    def state(self) -> SceneState:
+        self.blind_looks -= 1
+        if self.blind_looks >= 0:
+            raise InputError("no point of the object is seen", where="points", right="a view of it")
+        return super().state()
+
+
+def test_the_time_until_the_object_is_first_seen_counts() -> None:
+    hand, start = hand_spec("dclaw3"), ReorientTask(seed=4).starts(1)[0]
+    seen_late = run_episode(hand, DoneAtOnce(hand), start, perceive=lambda world: LateEyes(world, 12))
+    assert seen_late.declared_done and seen_late.duration == pytest.approx(1.0, abs=0.01)
+    assert run_episode(hand, DoneAtOnce(hand), start).duration == 0.0
+
+
+def test_an_object_that_is_never_seen_is_a_failure_and_no_error() -> None:
+    hand, start = hand_spec("dclaw3"), ReorientTask(seed=4).starts(1)[0]
+    score = run_episode(hand, DoneAtOnce(hand), start, perceive=lambda world: LateEyes(world, 10_000))
+    assert not score.succeeded(3.2) and not score.dropped and score.duration == 15.0
+
+
+class DoneAtOnce(DoNothing):
+    """Declares done at its first look."""
+
+    def act(self, state: SceneState) -> tuple[np.ndarray, float]:
+        return np.zeros(self.hand.dof), 1.0
 
 
 def test_an_unknown_state_is_refused() -> None:

@@ -25,10 +25,14 @@ class Judge:
     physics are the training's.
     """
 
-    def __init__(self, hand: HandSpec, training: Training, config: BatchConfig, cache_folder: Path | None) -> None:
+    def __init__(
+        self, hand: HandSpec, training: Training, config: BatchConfig, cache_folder: Path | None, fault_folder: Path
+    ) -> None:
         self.seed = training.seed + SEED
         judged = replace(config, worlds=training.ppo.judge_worlds, randomisation="off")
-        self.world = BatchWorld(hand, training.objects, judged, cache_folder=cache_folder)
+        self.world = BatchWorld(
+            hand, training.objects, judged, cache_folder=cache_folder, fault_folder=fault_folder / "judged"
+        )
 
     def share(self, act: Callable[[Array], Array], rung: str) -> dict[str, float]:
         """Shares of episodes on ``rung`` in which ``act`` came within 0.4 rad, met all five conditions, or dropped."""

@@ -64,6 +64,9 @@ def train_reorient(argv: list[str]) -> int:
     try:
         learn(trainer, folder, minutes, console)
         leave_policy(trainer, folder, config.preset, config.episodes, config.video, console)
+    except KeyboardInterrupt:
+        console.print("interrupted; the same command goes on from the last checkpoint")
+        raise
     finally:
         trainer.close()
     return 0

@@ -58,7 +58,7 @@ class PpoConfig:
         25, "updates between judgements without noise, by the five conditions", low=1, high=10_000
     )
     judge_worlds: int = setting(96, "worlds of a judgement", low=1, high=4096)
-    checkpoint_every: int = setting(50, "updates between checkpoints", low=1, high=100_000)
+    checkpoint_every: int = setting(20, "updates between checkpoints", low=1, high=100_000)
 
 
 SHAPED = RewardConfig(

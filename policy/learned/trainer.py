@@ -63,7 +63,7 @@ class Trainer:
             fault_folder=fault_folder,
         )
         self.worlds = TimedVecEnv(world)
-        self.judge = Judge(self.hand, training, config, cache_folder)
+        self.judge = Judge(self.hand, training, config, cache_folder, fault_folder)
         self.env = normalised(self.worlds, ppo)
         set_random_seed(training.seed)
         self.model = AdaptivePpo(self.env, ppo)

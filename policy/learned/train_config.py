@@ -43,7 +43,7 @@ class PpoConfig:
     entropy: float = setting(0.0, "coefficient of the entropy", low=0.0, high=1.0)
     value: float = setting(1.0, "coefficient of the critic's loss", low=0.0, high=100.0)
     gradient_norm: float = setting(1.0, "norm at which gradients are cut", low=1e-3, high=1e3)
-    log_std: float = setting(-0.5, "logarithm of the actions' deviation at first", low=-5.0, high=1.0)
+    log_std: float = setting(-1.2, "logarithm of the actions' deviation at first", low=-5.0, high=1.0)
     rate: float = setting(5e-4, "learning rate at first", low=1e-7, high=0.1)
     rate_low: float = setting(5e-5, "its floor", low=1e-8, high=0.1)
     rate_high: float = setting(3e-3, "its ceiling", low=1e-8, high=0.1)

@@ -7,7 +7,6 @@ from typing import Any
 
 from rich.console import Console
 
-from knuckle import __version__
 from knuckle.core.errors import KnuckleError
 from knuckle.core.figures import wilson
 from knuckle.policy.evaluation import evaluate

@@ -78,12 +78,12 @@ def _task(config: EvalReorient) -> ReorientTask:
         state=config.state,
         seed=config.seed,
         threads=config.threads,
-        planner=_settings(config.planner),
+        planner=planner_settings(config.planner),
     )
 
 
-def _settings(text: str) -> dict[str, str]:
-    """``a=1,b=2`` as a mapping."""
+def planner_settings(text: str) -> dict[str, str]:
+    """``a=1,b=2``, the text of ``--planner``, as a mapping; InputError where it is none."""
     pairs = [part.partition("=") for part in text.split(",") if part]
     for name, equals, value in pairs:
         if not (name and equals and value):

@@ -16,10 +16,12 @@ from knuckle.core.errors import InputError, RunError
 VERSION = 1
 
 
-def write_checkpoint(path: Path, arrays: dict[str, Any], facts: dict[str, Any]) -> None:
-    """Write under a temporary name, then rename: a run that ends in between leaves the checkpoint before it.
+def write_checkpoint(
+    path: Path, arrays: dict[str, Any], facts: dict[str, Any], *, what: str = "the checkpoint"
+) -> None:
+    """Write under a temporary name, then rename: a run that ends in between leaves what was there before.
 
-    RunError where it cannot be written.
+    RunError where ``what`` it is called cannot be written.
     """
     whole = {name: np.array(value, order="C") for name, value in arrays.items()}
     content = save(whole, metadata={"facts": json.dumps({"version": VERSION} | facts)})
@@ -39,15 +41,17 @@ def write_checkpoint(path: Path, arrays: dict[str, Any], facts: dict[str, Any]) 
         partial.unlink(missing_ok=True)
 
 
-def read_checkpoint(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Arrays and facts of the checkpoint at ``path``; InputError where it is broken or of another version."""
-    where, right = str(path), "a checkpoint of this version, or another --run"
+def read_checkpoint(
+    path: Path, *, what: str = "the checkpoint", right: str = "one of this version, or another --run"
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Arrays and facts of the file at ``path``; InputError where it is broken or of another version."""
+    where = str(path)
     try:
         with safe_open(path, framework="numpy") as stored:
             facts = json.loads((stored.metadata() or {})["facts"])
             arrays = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118, it is no mapping
     except (OSError, SafetensorError, KeyError, ValueError) as error:
-        raise InputError(f"the checkpoint cannot be read ({error})", where=where, right=right) from error
+        raise InputError(f"{what} cannot be read ({error})", where=where, right=right) from error
     if not isinstance(facts, dict) or facts.get("version") != VERSION:
-        raise InputError("the checkpoint is of another version", where=where, right=right)
+        raise InputError(f"{what} is of another version", where=where, right=right)
     return arrays, facts

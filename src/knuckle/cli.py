@@ -31,6 +31,9 @@ COMMANDS: dict[str, Command] = {
     "stream": Command("play a recorded sensor stream and estimate from it", "knuckle_ros.commands.stream:stream"),
     "record": Command("write what is on the bus to an MCAP file", "knuckle_ros.commands.record:record"),
     "replay": Command("give the outputs of a recording again, bit for bit", "knuckle_ros.commands.replay:replay"),
+    "collect": Command(
+        "record episodes of a controller, to learn from", "knuckle.policy.collect.collect_command:collect"
+    ),
     "train reorient": Command(
         "learn to turn objects by PPO, and go on after a kill", "knuckle.policy.learned.train_command:train_reorient"
     ),
@@ -47,6 +50,7 @@ EXTRAS: dict[str, str] = {
     "gymnasium": "learn",
     "mcap": "log",
     "mcap_ros2": "log",
+    "minari": "learn",
     "mujoco": "sim",
     "onnx": "learn",
     "onnxruntime": "policy",

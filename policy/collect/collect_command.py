@@ -1,0 +1,108 @@
+"""``knuckle collect``: plays a controller by the protocol's starts and keeps every step, to learn from."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import time
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from knuckle.core.arguments import parse_arguments
+from knuckle.core.config import setting
+from knuckle.core.errors import InputError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from knuckle.policy.collect.collection import Collection
+    from knuckle.policy.collect.recorder import Episode
+    from knuckle.policy.reorient_task import ReorientTask
+
+
+@dataclass(frozen=True)
+class Collect:
+    """Collect episodes of a controller into a Minari data set. The same command goes on where it was ended."""
+
+    out: str = setting("runs/episodes", "folder of the collection")
+    controller: str = setting("mpc", "mpc, nothing, random, a trained policy or the folder of one")
+    world: str = setting("table", "where the object is turned; in the air the table goes", choices=("table", "air"))
+    hand: str = setting("dclaw3", "the hand: dclaw3 or dclaw4")
+    objects: str = setting("train", "train, novel, all, a family or an object")
+    rung: str = setting("so3", "how far goals are: yaw60, 60, 90 or so3")
+    episodes: int = setting(100, "episodes in all", low=1, high=1_000_000)
+    minutes: float = setting(0.0, "minutes after which no further episode is begun, 0: no bound", low=0.0, high=1e5)
+    seed: int = setting(1, "seed of placements and goals", low=0, high=2**31 - 1)
+    jobs: int = setting(2, "episodes played at once, each in a process of its own", low=1, high=64)
+    planner: str = setting("", "settings of the planner: samples=64,horizon=16")
+
+
+def collect(argv: list[str]) -> int:
+    """Run ``knuckle collect``. Raises InputError for a name, number or folder that cannot be used."""
+    config = parse_arguments(Collect, argv, "knuckle collect")
+    from rich.console import Console
+
+    from knuckle.policy.collect.collection import DATASET, DESCRIPTION, Collection, describe
+    from knuckle.policy.collect.minari_dataset import write_dataset
+    from knuckle.policy.commands import planner_settings
+    from knuckle.policy.reorient_task import ReorientTask
+
+    planner = planner_settings(config.planner)
+    named = ("controller", "world", "hand", "objects", "rung", "seed")
+    settings = {name: getattr(config, name) for name in named}
+    task = ReorientTask(**settings, planner=planner)
+    task.starts(1)
+    task.policy(0).close()
+    collection, console = Collection(Path(config.out), settings | {"planner": planner}), Console()
+    begun = len(collection.kept())
+    if begun:
+        console.print(f"goes on after {begun} episodes")
+    play_missing(collection, task, config.episodes, jobs=config.jobs, minutes=config.minutes, console=console)
+    episodes = [collection.read(k) for k in collection.kept()]
+    # An episode that ends before anything was done teaches nothing, and Minari has no place for it.
+    usable = [episode for episode in episodes if len(episode.actions)]
+    if not usable:
+        raise InputError("no episode was finished", where=config.out, right="more --minutes")
+    told = settings | describe(usable)
+    (collection.path / DESCRIPTION).write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
+    name = f"knuckle/{Path(config.out).name}-v0"
+    write_dataset(collection.path / DATASET, usable, name=name, controller=config.controller, description=told)
+    low, high = told["success_0p4_interval"]
+    console.print(
+        f"{told['episodes']} episodes, {told['steps']} steps, {told['success_0p4']:.0%} [{low:.0%}, {high:.0%}] "
+        f"succeeded, {told['dropped']} dropped, {told['cpu_hours']:.2f} CPU-hours\n"
+        f"data set in {collection.path / DATASET}, described in {collection.path / DESCRIPTION}",
+        soft_wrap=True,
+    )
+    return 0
+
+
+def play_missing(
+    collection: Collection, task: ReorientTask, episodes: int, *, jobs: int, minutes: float, console: Console
+) -> None:
+    """Play what is missing of ``episodes`` in ``jobs`` processes; each is kept as it ends."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from knuckle.policy.collect.recorder import record
+
+    missing, begun = collection.missing(episodes), time.perf_counter()
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    # Spawned: a forked copy of a process with rollout threads may hang.
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(jobs, mp_context=context) as pool, Progress(*columns, console=console) as progress:
+        bar = progress.add_task(task.controller, total=episodes, completed=episodes - len(missing))
+        running: dict[Future[Episode], int] = {}
+        waiting, won, done = iter(missing), 0, 0
+        while True:
+            late = minutes > 0.0 and time.perf_counter() - begun > 60.0 * minutes
+            while not late and len(running) < jobs and (k := next(waiting, None)) is not None:
+                running[pool.submit(record, task, k)] = k
+            if not running:
+                return
+            for future in wait(running, return_when=FIRST_COMPLETED).done:
+                episode = future.result()
+                collection.add(running.pop(future), episode)
+                done, won = done + 1, won + int(episode.facts["succeeded"])
+                progress.update(bar, advance=1, description=f"{task.controller}: {won} of {done} succeeded")

@@ -55,8 +55,7 @@ def export(trainer: Trainer, folder: RunFolder, preset: str) -> None:
         "steps": trainer.steps,
         "cpu_hours": round(trainer.cpu_s / 3600, 4),
         "rung": trainer.curriculum.newest,
-        "versions": {"knuckle": __version__}
-        | {name: version(name) for name in ("mujoco", "stable-baselines3", "torch")},
+        "versions": {name: version(name) for name in ("knuckle", "mujoco", "stable-baselines3", "torch")},
     }
     export_policy(
         folder.policy,

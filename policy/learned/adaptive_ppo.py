@@ -56,7 +56,8 @@ def normaliser_of(env: VecNormalize) -> Normaliser:
 
 class AdaptivePpo(PPO):
     """PPO with ``config`` on ``env``. The ``learning rate`` shrinks by 1.5 after an update whose KL was above twice the
-    wanted, and grows by as much after one below half of it."""
+    wanted, and grows by as much after one below half of it. The logarithm of the noise's deviation is held below a line
+    that sinks over ``anneal_steps``: what the noise does by chance the policy must learn to do without it."""
 
     def __init__(self, env: VecNormalize, config: PpoConfig) -> None:
         self.config, self.rate = config, config.rate
@@ -84,13 +85,21 @@ class AdaptivePpo(PPO):
         self.set_logger(Logger(folder=None, output_formats=[]))
 
     def train(self) -> None:
-        """One update by what was collected; then the learning rate of the next."""
+        """One update by what was collected; then the learning rate of the next, and the most noise that it may have."""
         super().train()
+        self.policy.log_std.data.clamp_(max=self.most_log_std)
         change = float(self.logger.name_to_value["train/approx_kl"])
         if change > 2.0 * self.config.kl:
             self.rate = max(self.rate / STEP, self.config.rate_low)
         elif change < 0.5 * self.config.kl:
             self.rate = min(self.rate * STEP, self.config.rate_high)
+
+    @property
+    def most_log_std(self) -> float:
+        """The logarithm of the largest deviation of an action's noise now."""
+        config = self.config
+        sunk = min(self.num_timesteps / config.anneal_steps, 1.0)
+        return config.log_std + sunk * (config.log_std_end - config.log_std)
 
     def layers(self) -> list[tuple[NDArray[np.float64], NDArray[np.float64]]]:
         """Weight and bias of each linear layer of the actor, the first one first."""

@@ -44,6 +44,8 @@ class PpoConfig:
     value: float = setting(1.0, "coefficient of the critic's loss", low=0.0, high=100.0)
     gradient_norm: float = setting(1.0, "norm at which gradients are cut", low=1e-3, high=1e3)
     log_std: float = setting(-1.2, "logarithm of the actions' deviation at first", low=-5.0, high=1.0)
+    log_std_end: float = setting(-1.2, "what it has sunk to at the end of its annealing", low=-5.0, high=1.0)
+    anneal_steps: float = setting(1e6, "control steps over which it sinks, at the least", low=1.0, high=1e12)
     rate: float = setting(5e-4, "learning rate at first", low=1e-7, high=0.1)
     rate_low: float = setting(5e-5, "its floor", low=1e-8, high=0.1)
     rate_high: float = setting(3e-3, "its ceiling", low=1e-8, high=0.1)
@@ -196,4 +198,7 @@ def _checked(training: Training) -> Training:
     if not training.ppo.rate_low <= training.ppo.rate <= training.ppo.rate_high:
         right = "rate_low <= rate <= rate_high"
         raise InputError(f"a learning rate of {training.ppo.rate:g}", where="--set rate", right=right)
+    if training.ppo.log_std_end > training.ppo.log_std:
+        what = f"noise that grows from {training.ppo.log_std:g} to {training.ppo.log_std_end:g}"
+        raise InputError(what, where="--set log_std_end", right=f"{training.ppo.log_std:g} at most")
     return training

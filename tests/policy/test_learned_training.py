@@ -183,6 +183,16 @@ def test_weights_that_are_not_finite_end_the_run(tmp_path: Path, start_folder: P
         trainer.update()
 
 
+def test_the_noise_sinks_as_far_as_its_annealing_says(tmp_path: Path, start_folder: Path) -> None:
+    training = small(log_std="-0.5", log_std_end="-2.5", anneal_steps="96")  # two updates
+    trainer, sunk = trainer_of(training, RunFolder(tmp_path), start_folder), []
+    for _ in range(3):
+        trainer.update()
+        sunk.append(float(trainer.model.policy.log_std.detach().max()))
+    np.testing.assert_array_less(sunk, [-1.5 + 1e-6, -2.5 + 1e-6, -2.5 + 1e-6])
+    assert sunk[0] > -1.6 and sunk[1] > -2.6
+
+
 def test_a_run_is_for_one_process(tmp_path: Path) -> None:
     first, second = RunFolder(tmp_path), RunFolder(tmp_path)
     first.lock()
@@ -205,6 +215,7 @@ def test_a_run_is_for_one_process(tmp_path: Path) -> None:
         (["--set", "done.steps=0"], "--set done steps: 0 is out of range; 1 to 120"),
         (["--set", "minibatches=7"], "--set minibatches: 8192 steps an update in 7 parts"),
         (["--set", "rate=0.05"], "--set rate: a learning rate of 0.05; rate_low <= rate <= rate_high"),
+        (["--set", "log_std=-3"], "--set log_std_end: noise that grows from -3 to -1.2; -3 at most"),
         (["--set", "physics=moon"], "unknown physics 'moon'"),
         (["--hand", "dclaw9"], "--hand: unknown hand 'dclaw9'"),
         (["--run", "/proc/run"], "the run cannot be written there"),

@@ -4,7 +4,7 @@ run.json               the settings
 checkpoint.safetensors all that the next update follows from
 metrics.jsonl          a line of figures each update
 tensorboard/           the same for TensorBoard
-policy/                the policy, to be deployed: card.json, policy.onnx
+policy/                the policy as of the checkpoint, to be deployed: card.json, policy.onnx
 episode.mp4            one episode of it
 faults/                states of worlds that broke down
 """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -54,7 +55,7 @@ def train_reorient(argv: list[str]) -> int:
     else:
         folder.begin(training)
     folder.lock()
-    from knuckle.policy.learned.finish import leave_policy
+    from knuckle.policy.learned.finish import export, leave_policy
     from knuckle.policy.learned.trainer import Trainer
 
     console.print(
@@ -62,7 +63,7 @@ def train_reorient(argv: list[str]) -> int:
     )
     trainer = Trainer(training, fault_folder=folder.path / FAULTS)
     try:
-        learn(trainer, folder, minutes, console)
+        learn(trainer, folder, minutes, console, kept=lambda: export(trainer, folder, config.preset))
         leave_policy(trainer, folder, config.preset, config.episodes, config.video, console)
     except KeyboardInterrupt:
         console.print("interrupted; the same command goes on from the last checkpoint")
@@ -72,18 +73,26 @@ def train_reorient(argv: list[str]) -> int:
     return 0
 
 
-def learn(trainer: Trainer, folder: RunFolder, minutes: float, console: Console, *, updates: int = 1 << 40) -> None:
+def learn(
+    trainer: Trainer,
+    folder: RunFolder,
+    minutes: float,
+    console: Console,
+    *,
+    updates: int = 1 << 40,
+    kept: Callable[[], object] = lambda: None,
+) -> None:
     """Train until ``minutes`` or ``updates`` in all are done, from the folder's checkpoint where there is one.
 
-    InputError where they are done already.
+    ``kept`` is called after each checkpoint. InputError where all is done already.
     """
     from knuckle.policy.learned.board import Board
     from knuckle.policy.learned.progress_view import ProgressView
     from knuckle.policy.learned.run_folder import BOARD, CHECKPOINT
 
-    kept = folder.checkpoint()
-    if kept is not None:
-        trainer.restore(*kept, where=str(folder.path / CHECKPOINT))
+    before = folder.checkpoint()
+    if before is not None:
+        trainer.restore(*before, where=str(folder.path / CHECKPOINT))
         console.print(f"goes on after update {trainer.updates}, {trainer.spent_s / 60:.1f} min")
     if trainer.spent_s >= 60.0 * minutes or trainer.updates >= updates:
         what = f"the run has had its {trainer.spent_s / 60:.1f} min"
@@ -101,6 +110,7 @@ def learn(trainer: Trainer, folder: RunFolder, minutes: float, console: Console,
             view.show(row, trainer.curriculum.newest)
             if last or trainer.updates % ppo.checkpoint_every == 0:
                 folder.keep(*trainer.capture())
+                kept()
 
 
 def _pairs(text: str) -> dict[str, str]:

@@ -140,12 +140,10 @@ class SamplingMpc:
 
     def _lift(self) -> Lift | None:
         """What the air asks for: first the grasp, then the turn."""
+        if not self._in_air:
+            return None
         height = self.hand.mount_position[2] - self.config.below_base
-        if self._in_air:
-            turning = self.config.early_turning if self._table_steps > 0 else 1.0
-            return Lift(height, turning, self.config.height_weight)
-        weight = self.config.table_height_weight
-        return Lift(height, 1.0, weight) if weight > 0.0 else None
+        return Lift(height, turning=0.0 if self._table_steps > 0 else 1.0)
 
     def _informed(self, candidates: Array, kept: Array, state: SceneState) -> Array:
         """Candidates with some of the noise replaced by grasp-and-turn plans and by the last step's best plans."""

@@ -15,12 +15,10 @@ from knuckle.sim.reorient.success import ACTION_NORM
 
 @dataclass(frozen=True)
 class Lift:
-    """How high the object's centre is wanted, m, the share of the ``turning`` cost, 0 to 1, and the cost ``weight`` of
-    being low, 1/m."""
+    """In the air: the ``height`` of the object's centre to reach, m, and the share of the ``turning`` cost, 0 to 1."""
 
     height: float
     turning: float
-    weight: float
 
 
 def plan_costs(futures: Futures, goal: Array, config: MpcConfig, lift: Lift | None = None) -> Array:
@@ -58,4 +56,4 @@ def step_costs(futures: Futures, goal: Array, config: MpcConfig, lift: Lift | No
 def _lift_costs(futures: Futures, lift: Lift, config: MpcConfig) -> Array:
     """What it costs to be low, and to leave the object's weight to the table."""
     low = np.clip(lift.height - futures.position[..., 2], 0.0, config.height_span)
-    return np.asarray(lift.weight * low + config.table_force_weight * futures.table_force)
+    return np.asarray(config.height_weight * low + config.table_force_weight * futures.table_force)

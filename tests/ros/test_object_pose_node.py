@@ -51,6 +51,8 @@ def test_a_policy_runs_on_the_perceived_pose_which_is_near_the_truth(
     status = probe.listen(String, "reorient/status", LATCHED)
     run = run_graph(str(path))
     until(lambda: bool(status) and "armed" in status[-1].data, lambda: run.lines)
+    # The probe finds each topic in its own time; what it is to compare begins when it hears both.
+    until(lambda: bool(poses) and bool(truths), lambda: (len(poses), len(truths), run.lines[-5:]))
     client = ActionClient(probe.node, Reorient, "reorient")
     goal = Reorient.Goal(object_name="truck", tolerance=3.2, time_limit=2.0)
     goal.orientation.w = 1.0
@@ -63,7 +65,8 @@ def test_a_policy_runs_on_the_perceived_pose_which_is_near_the_truth(
     true = {stamp_ns(m.header.stamp): pose_of(m, where="truth") for m in list(truths)}
     seen = {stamp_ns(m.header.stamp): pose_of(m, where="pose") for m in list(poses)}
     both = sorted(set(true) & set(seen))
-    assert len(both) >= 24 and len(both) >= 0.9 * len(seen)
+    heard_both = [k for k in seen if max(min(true), min(seen)) <= k <= min(max(true), max(seen))]
+    assert len(both) >= 24 and len(both) >= 0.9 * len(heard_both)
     assert max(np.linalg.norm(seen[k][0] - true[k][0]) for k in both) < 0.004
     assert max(rotations.angle_between(seen[k][1], true[k][1]) for k in both) < 0.1
     assert poses[-1].header.frame_id == "world" and len(guesses) >= len(poses)

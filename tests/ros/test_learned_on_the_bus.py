@@ -65,6 +65,7 @@ def test_a_learned_policy_turns_goals_into_commands_on_the_bus(
     commands = probe.listen(JointTrajectory, "joint_commands")
     wait_until(lambda: bool(status) and "armed" in status[-1].data, f"the policy never got the lease: {run.lines}")
     actions = ActionClient(probe.node, Reorient, "reorient")
+    assert actions.wait_for_server(20.0)
     goal = Reorient.Goal(object_name="duck", tolerance=0.4, time_limit=1.0)
     goal.orientation.x, goal.orientation.w = 1.0, 0.0
     sent = actions.send_goal_async(goal)

@@ -54,6 +54,7 @@ def test_a_policy_runs_on_the_perceived_pose_which_is_near_the_truth(
     # The probe finds each topic in its own time; what it is to compare begins when it hears both.
     until(lambda: bool(poses) and bool(truths), lambda: (len(poses), len(truths), run.lines[-5:]))
     client = ActionClient(probe.node, Reorient, "reorient")
+    assert client.wait_for_server(20.0)
     goal = Reorient.Goal(object_name="truck", tolerance=3.2, time_limit=2.0)
     goal.orientation.w = 1.0
     sent = client.send_goal_async(goal)

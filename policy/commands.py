@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from knuckle.core.arguments import parse_arguments
-from knuckle.core.config import setting
+from knuckle.core.config import parse_pairs, setting
 from knuckle.core.errors import InputError
 
 if TYPE_CHECKING:
@@ -78,17 +78,8 @@ def _task(config: EvalReorient) -> ReorientTask:
         state=config.state,
         seed=config.seed,
         threads=config.threads,
-        planner=planner_settings(config.planner),
+        planner=parse_pairs(config.planner, where="--planner"),
     )
-
-
-def planner_settings(text: str) -> dict[str, str]:
-    """``a=1,b=2``, the text of ``--planner``, as a mapping; InputError where it is none."""
-    pairs = [part.partition("=") for part in text.split(",") if part]
-    for name, equals, value in pairs:
-        if not (name and equals and value):
-            raise InputError(f"'{name}{equals}{value}'", where="--planner", right="name=value, separated by commas")
-    return {name.strip(): value.strip() for name, _, value in pairs}
 
 
 def _require_places(config: EvalReorient) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from knuckle.core.arguments import parse_arguments
-from knuckle.core.config import setting
+from knuckle.core.config import parse_pairs, setting
 from knuckle.core.errors import InputError
 
 if TYPE_CHECKING:
@@ -46,10 +46,9 @@ def collect(argv: list[str]) -> int:
 
     from knuckle.policy.collect.collection import DATASET, DESCRIPTION, Collection, describe
     from knuckle.policy.collect.minari_dataset import write_dataset
-    from knuckle.policy.commands import planner_settings
     from knuckle.policy.reorient_task import ReorientTask
 
-    planner = planner_settings(config.planner)
+    planner = parse_pairs(config.planner, where="--planner")
     named = ("controller", "world", "hand", "objects", "rung", "seed")
     settings = {name: getattr(config, name) for name in named}
     task = ReorientTask(**settings, planner=planner)

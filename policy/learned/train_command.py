@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from knuckle.core.arguments import parse_arguments
-from knuckle.core.config import setting
+from knuckle.core.config import parse_pairs, setting
 from knuckle.core.errors import InputError
 
 if TYPE_CHECKING:
@@ -44,7 +44,9 @@ def train_reorient(argv: list[str]) -> int:
     from knuckle.policy.learned.training_settings import settings_table
 
     console = Console()
-    training = make_training(config.preset, config.hand, _pairs(config.set), threads=config.threads, seed=config.seed)
+    training = make_training(
+        config.preset, config.hand, parse_pairs(config.set, where="--set"), threads=config.threads, seed=config.seed
+    )
     if config.settings:
         console.print(settings_table(training))
         return 0
@@ -111,12 +113,3 @@ def learn(
             if last or trainer.updates % ppo.checkpoint_every == 0:
                 folder.keep(*trainer.capture())
                 kept()
-
-
-def _pairs(text: str) -> dict[str, str]:
-    """``a=1,b=2`` as a mapping."""
-    pairs = [part.partition("=") for part in text.split(",") if part]
-    for name, equals, value in pairs:
-        if not (name and equals and value):
-            raise InputError(f"'{name}{equals}{value}'", where="--set", right="name=value, separated by commas")
-    return {name.strip(): value.strip() for name, _, value in pairs}

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any, TypeVar
 
-from knuckle.core.errors import ConfigError
+from knuckle.core.errors import ConfigError, InputError
 
 T = TypeVar("T")
 
@@ -116,6 +116,15 @@ def parse_text(spec: FieldSpec, text: str, *, where: str) -> Any:
     except (ValueError, KeyError):
         raise ConfigError(f"'{text}' is not of type {spec.type.__name__}", where=where, right=spec.help) from None
     return check_value(spec, value, where=where)
+
+
+def parse_pairs(text: str, *, where: str) -> dict[str, str]:
+    """``a=1,b=2``, as an option of a command takes it, as a mapping; InputError where it is none."""
+    pairs = [part.partition("=") for part in text.split(",") if part]
+    for name, equals, value in pairs:
+        if not (name and equals and value):
+            raise InputError(f"'{name}{equals}{value}'", where=where, right="name=value, separated by commas")
+    return {name.strip(): value.strip() for name, _, value in pairs}
 
 
 def _range_text(spec: FieldSpec) -> str:

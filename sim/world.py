@@ -81,6 +81,7 @@ class SimWorld:
         self._start_ns, self._steps, self._seq = start_ns, 0, 0
         self._mode: Mode = "hold"
         self._deadline_ns: int | None = None
+        self._effort_limit = hand.effort_limit
         self._fault_folder = fault_folder if fault_folder is not None else Path()
         self._load(object_name)
         self.reset(seed)
@@ -200,6 +201,15 @@ class SimWorld:
         """Torque off: the fingers sink."""
         self._stay("released")
 
+    def limit_effort(self, limit: Array) -> None:
+        """Bound each joint's torque, (dof,), N m; 0 leaves a joint limp."""
+        with self._lock:
+            self._effort_limit = np.clip(np.asarray(limit, dtype=np.float64), 0.0, self._hand.effort_limit)
+            self._bound_effort()
+
+    def recover(self) -> None:
+        """Nothing: a simulated servo is never lost."""
+
     def object_truth(self) -> ObjectTruth:
         """The object's true pose, velocity and spin."""
         with self._lock:
@@ -231,6 +241,11 @@ class SimWorld:
         self._scene.model.opt.disableflags |= mujoco.mjtDisableBit.mjDSBL_AUTORESET.value
         self._data = self._scene.new_data()
         self._removed = False
+        self._bound_effort()
+
+    def _bound_effort(self) -> None:
+        bounds = np.stack([-self._effort_limit, self._effort_limit], axis=1)
+        self._scene.model.actuator_forcerange[:] = bounds
 
     def _remove_table(self) -> None:
         """Go on with the same state and targets in a scene without the table."""

@@ -11,13 +11,19 @@ from numpy.typing import NDArray
 from knuckle.core import rotations
 from knuckle.hardware.spec.hand_spec import Array, HandSpec, Quat, Vec3
 
+SILENT = 1 << 8
+"""Bit of ``HandState.error``: the servo does not answer; its values are the last that were read."""
+REBOOTED = 1 << 9
+"""Bit of ``HandState.error``: the servo lost its torque or its settings; it stays set until ``recover``."""
+
 
 @dataclass(frozen=True)
 class HandState:
     """One reading of a hand, arrays (dof,) in the spec's joint order.
 
     ``q`` rad, ``dq`` rad/s, ``effort`` N m, ``temperature`` degrees Celsius (NaN where not measured), ``error`` the
-    servo's hardware error bits (0: none). ``seq`` grows by one a reading.
+    servo's own hardware error byte with the driver's SILENT and REBOOTED above it (0: none). ``seq`` grows by one a
+    reading.
     """
 
     stamp_ns: int
@@ -65,6 +71,21 @@ class Hand(Protocol):
 
     def release(self) -> None:
         """Torque off."""
+        ...
+
+    def limit_effort(self, limit: Array) -> None:
+        """Bound each joint's torque from now on, (dof,), N m, at most the spec's own limit.
+
+        0 takes the torque off that joint alone, and neither ``arm`` nor ``hold`` brings it back before another limit
+        does. Raises DeviceError where it cannot be bounded.
+        """
+        ...
+
+    def recover(self) -> None:
+        """Make servos that were lost fit to be armed again, on an operator's word: set up anew, homed, bits cleared.
+
+        Nothing moves, and no target from before is followed afterwards. Raises DeviceError where one is still lost.
+        """
         ...
 
 

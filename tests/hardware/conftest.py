@@ -49,6 +49,7 @@ class FakeHand:
         self.failing: set[str] = set()
         self.refusing = False
         self.broken: dict[str, object] = {}
+        self.effort_limit = SPEC.effort_limit.copy()
 
     def advance(self, now_ns: int) -> None:
         reach = SPEC.velocity_limit * (now_ns - self.now_ns) * 1e-9
@@ -84,6 +85,13 @@ class FakeHand:
     def release(self) -> None:
         self._call("release")
         self.torque = False
+
+    def limit_effort(self, limit: np.ndarray) -> None:
+        self._call("limit_effort")
+        self.effort_limit = limit.copy()
+
+    def recover(self) -> None:
+        self._call("recover")
 
     def made(self, name: str) -> int:
         return sum(call == name for call, _ in self.calls)

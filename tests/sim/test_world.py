@@ -341,3 +341,21 @@ def test_reading_while_another_thread_steps_never_tears_a_state() -> None:
     alone.advance(2_000_000_000)
     assert bits(alone) == bits(world)
     assert SETTLING_STEPS == 120
+
+
+def test_a_bounded_joint_pushes_no_harder_and_one_without_torque_is_limp() -> None:
+    world = SimWorld(HAND, "hammer", seed=1)
+    limit = world.spec.effort_limit.copy()
+    limit[1], limit[4] = 0.1, 0.0
+    world.limit_effort(limit)
+    world.reset(1)
+    world.arm()
+    before = world.read()
+    until = world.now_ns + 300_000_000
+    world.send(HandCommand(world.now_ns, until, before.q + 0.5))
+    world.advance(until)
+    after = world.read()
+    assert abs(after.effort[1]) <= 0.1
+    assert after.effort[4] == 0.0
+    assert np.abs(after.effort).max() > 0.1
+    assert (np.abs(after.effort) <= limit + 1e-12).all()

@@ -82,16 +82,21 @@ class Hand(Protocol):
         ...
 
     def recover(self) -> None:
-        """Make servos that were lost fit to be armed again, on an operator's word: set up anew, homed, bits cleared.
+        """Begin to make servos that were lost fit to be armed again, on an operator's word: set up anew, homed.
 
-        Nothing moves, and no target from before is followed afterwards. Raises DeviceError where one is still lost.
+        Returns at once like every call; the bits of ``HandState.error`` go when it is done. Nothing moves, and no
+        target from before is followed afterwards. Raises DeviceError where it cannot begin.
         """
         ...
 
 
 @dataclass(frozen=True)
 class Intrinsics:
-    """A pinhole camera without distortion, pixels: pixel centres at integer coordinates."""
+    """A pinhole camera, pixels: pixel centres at integer coordinates.
+
+    ``distortion`` names the lens model as the camera's maker does ("none" for a rectified image, which is all that
+    perception takes), ``coefficients`` are its k1 k2 p1 p2 k3.
+    """
 
     width: int
     height: int
@@ -99,6 +104,8 @@ class Intrinsics:
     fy: float
     cx: float
     cy: float
+    distortion: str = "none"
+    coefficients: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -114,8 +121,27 @@ class Extrinsics:
 
 
 @dataclass(frozen=True)
+class ColourImage:
+    """The colour image taken with a depth image: ``pixels`` (height, width, 3) uint8, red green blue.
+
+    ``position`` m and ``quaternion`` w x y z are the pose of its optical frame in the depth image's optical frame.
+    """
+
+    pixels: NDArray[np.uint8]
+    intrinsics: Intrinsics
+    frame: str
+    position: Vec3
+    quaternion: Quat
+
+
+@dataclass(frozen=True)
 class DepthFrame:
-    """One depth image: ``depth`` (height, width) uint16, metres = depth * scale_m, 0 where nothing was measured."""
+    """One depth image: ``depth`` (height, width) uint16, metres = depth * scale_m, 0 where nothing was measured.
+
+    ``counter`` is the device's own count of frames. ``stamp_ns`` is the exposure on our clock, ``device_ns`` the same
+    on the device's, and ``arrival_ns`` when the host had it, on our clock; both are 0 for a camera that has no clock of
+    its own and no way to go. ``colour`` is None where the camera has none, or it is not asked for.
+    """
 
     stamp_ns: int
     counter: int
@@ -123,6 +149,9 @@ class DepthFrame:
     scale_m: float
     intrinsics: Intrinsics
     frame: str
+    device_ns: int = 0
+    arrival_ns: int = 0
+    colour: ColourImage | None = None
 
 
 @runtime_checkable
@@ -135,18 +164,29 @@ class DepthCamera(Protocol):
 
 
 class Plant(Protocol):
-    """What a virtual servo bus drives: joints that answer targets (a simulated world, or a test's own)."""
+    """What a virtual servo bus drives: joints that answer targets (a simulated world, or a test's own).
+
+    Arrays are (dof,), in the spec's joint order. The servo's own loop, with its gains, is the plant's.
+    """
 
     def joint_state(self) -> tuple[Array, Array, Array]:
-        """q rad, dq rad/s, effort N m, each (dof,)."""
+        """q rad, dq rad/s, effort N m."""
         ...
 
     def set_target(self, q: Array) -> None:
-        """Position targets (dof,), rad."""
+        """Position targets, rad."""
         ...
 
-    def set_torque(self, on: bool) -> None:
-        """Servo torque on or off."""
+    def set_torque(self, on: NDArray[np.bool_]) -> None:
+        """Which joints are driven; the others move freely."""
+        ...
+
+    def set_effort_limit(self, effort: Array) -> None:
+        """The largest effort the servos may use now, N m: what current limit and goal current allow."""
+        ...
+
+    def advance(self, to_ns: int) -> None:
+        """Let time pass until ``to_ns``; nothing where the world moves on by itself."""
         ...
 
 

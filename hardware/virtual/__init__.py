@@ -1,0 +1,1 @@
+"""Virtual devices: servos and what is around them, spoken to as the real ones are, byte for byte."""

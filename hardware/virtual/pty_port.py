@@ -1,0 +1,137 @@
+"""The virtual bus behind a pseudo-terminal: what a driver opens as its serial port. The only file here with a clock."""
+
+from __future__ import annotations
+
+import heapq
+import os
+import select
+import threading
+import time
+import tty
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+
+from knuckle.core.errors import DeviceError
+from knuckle.hardware.virtual.bus import Reply, VirtualBus
+
+TICK_S = 0.005
+"""Without bytes the bus is moved on this often: its watchdogs and its plant."""
+
+_CHUNK = 4096
+
+
+class VirtualPort:
+    """A pseudo-terminal in front of ``bus``; ``path`` is what the driver opens.
+
+    ``serve`` answers until told to stop; entered as a context a thread does so. ``link`` is a symbolic link to keep
+    pointing at the terminal, as a port's stable name does: after an unplug and a replug the terminal is another.
+    """
+
+    def __init__(
+        self, bus: VirtualBus, *, link: Path | None = None, clock: Callable[[], int] = time.monotonic_ns
+    ) -> None:
+        self.bus, self.link, self._clock = bus, link, clock
+        self._master = self._slave = -1
+        self._path = ""
+        self._due: list[tuple[int, int, bytes]] = []
+        self._count = 0
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+        self.plug()
+
+    @property
+    def path(self) -> str:
+        """The port to open: the link where there is one, else the terminal."""
+        return str(self.link) if self.link is not None else self._path
+
+    @property
+    def plugged(self) -> bool:
+        """Whether there is a terminal to open."""
+        return self._master >= 0
+
+    def plug(self) -> None:
+        """Make the terminal, and point the link at it."""
+        if self.plugged:
+            return
+        self._master, self._slave = os.openpty()
+        # Raw from both ends, and the other end kept open: the driver may close and open again.
+        tty.setraw(self._master)
+        tty.setraw(self._slave)
+        os.set_blocking(self._master, False)
+        self._path = os.ttyname(self._slave)
+        if self.link is not None:
+            fresh = self.link.with_name(f"{self.link.name}.new")
+            fresh.unlink(missing_ok=True)
+            fresh.symlink_to(self._path)
+            fresh.replace(self.link)
+
+    def unplug(self) -> None:
+        """Hang up: the driver's reads and writes fail, and the port is gone."""
+        if not self.plugged:
+            return
+        if self.link is not None:
+            self.link.unlink(missing_ok=True)
+        for descriptor in (self._slave, self._master):
+            os.close(descriptor)
+        self._master = self._slave = -1
+        self._due.clear()
+
+    def serve(self, until: Callable[[], bool]) -> None:
+        """Answer bytes until ``until()`` is true."""
+        while not until():
+            self._once()
+
+    def _once(self) -> None:
+        now_ns = self._clock()
+        wait_s = TICK_S if not self._due else max(0.0, min(TICK_S, (self._due[0][0] - now_ns) * 1e-9))
+        watched = [self._master] if self.plugged else []
+        readable, _, _ = select.select(watched, [], [], wait_s)
+        now_ns = self._clock()
+        if readable:
+            data = self._read()
+            for reply in self.bus.receive(data, now_ns):
+                self._queue(reply)
+        else:
+            self.bus.advance(now_ns)
+        self._send(now_ns)
+
+    def _queue(self, reply: Reply) -> None:
+        self._count += 1
+        heapq.heappush(self._due, (reply.at_ns, self._count, reply.data))
+
+    def _send(self, now_ns: int) -> None:
+        out = bytearray()
+        while self._due and self._due[0][0] <= now_ns:
+            out += heapq.heappop(self._due)[2]
+        while out and self.plugged:
+            try:
+                del out[: os.write(self._master, out)]
+            except BlockingIOError:
+                # Nobody reads at the other end; a wire does not wait.
+                return
+
+    def _read(self) -> bytes:
+        try:
+            return os.read(self._master, _CHUNK)
+        except BlockingIOError:
+            return b""
+
+    def __enter__(self) -> VirtualPort:
+        self._stop.clear()
+        self._thread = threading.Thread(target=self.serve, args=(self._stop.is_set,), name="virtual bus", daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Stop the thread and hang up; DeviceError where the thread does not end."""
+        self._stop.set()
+        if self._thread is not None:
+            self._thread.join(timeout=10.0)
+            if self._thread.is_alive():
+                raise DeviceError("the virtual bus does not stop", where=self.path)
+            self._thread = None
+        self.unplug()

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-import json
 import multiprocessing
 import time
+from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from knuckle.core.arguments import parse_arguments
 from knuckle.core.config import parse_pairs, setting
-from knuckle.core.errors import InputError
+from knuckle.core.errors import RunError
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from knuckle.policy.collect.collection import Collection
     from knuckle.policy.collect.recorder import Episode
-    from knuckle.policy.reorient_task import ReorientTask
 
 
 @dataclass(frozen=True)
@@ -37,6 +37,7 @@ class Collect:
     seed: int = setting(1, "seed of placements and goals", low=0, high=2**31 - 1)
     jobs: int = setting(2, "episodes played at once, each in a process of its own", low=1, high=64)
     planner: str = setting("", "settings of the planner: samples=64,horizon=16")
+    describe: str = setting("", "folder of a collection: say what is in it, and end")
 
 
 def collect(argv: list[str]) -> int:
@@ -44,64 +45,82 @@ def collect(argv: list[str]) -> int:
     config = parse_arguments(Collect, argv, "knuckle collect")
     from rich.console import Console
 
-    from knuckle.policy.collect.collection import DATASET, DESCRIPTION, Collection, describe
+    from knuckle.policy.collect.collection import DATASET, Collection, open_collection
+    from knuckle.policy.collect.describe import print_description, write_description
     from knuckle.policy.collect.minari_dataset import write_dataset
+    from knuckle.policy.collect.recorder import record
     from knuckle.policy.reorient_task import ReorientTask
 
+    console = Console()
+    if config.describe:
+        print_description(open_collection(Path(config.describe)).described(console), console)
+        return 0
     planner = parse_pairs(config.planner, where="--planner")
     named = ("controller", "world", "hand", "objects", "rung", "seed")
     settings = {name: getattr(config, name) for name in named}
     task = ReorientTask(**settings, planner=planner)
     task.starts(1)
     task.policy(0).close()
-    collection, console = Collection(Path(config.out), settings | {"planner": planner}), Console()
+    collection = Collection(Path(config.out), settings | {"planner": planner})
     begun = len(collection.kept())
     if begun:
         console.print(f"goes on after {begun} episodes")
-    play_missing(collection, task, config.episodes, jobs=config.jobs, minutes=config.minutes, console=console)
-    episodes = [collection.read(k) for k in collection.kept()]
-    # An episode that ends before anything was done teaches nothing, and Minari has no place for it.
-    usable = [episode for episode in episodes if len(episode.actions)]
-    if not usable:
-        raise InputError("no episode was finished", where=config.out, right="more --minutes")
-    told = settings | describe(usable)
-    (collection.path / DESCRIPTION).write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
-    name = f"knuckle/{Path(config.out).name}-v0"
-    write_dataset(collection.path / DATASET, usable, name=name, controller=config.controller, description=told)
-    low, high = told["success_0p4_interval"]
-    console.print(
-        f"{told['episodes']} episodes, {told['steps']} steps, {told['success_0p4']:.0%} [{low:.0%}, {high:.0%}] "
-        f"succeeded, {told['dropped']} dropped, {told['cpu_hours']:.2f} CPU-hours\n"
-        f"data set in {collection.path / DATASET}, described in {collection.path / DESCRIPTION}",
-        soft_wrap=True,
+    play_missing(
+        collection,
+        partial(record, task),
+        config.episodes,
+        jobs=config.jobs,
+        minutes=config.minutes,
+        console=console,
+        name=config.controller,
     )
+    told, episodes = collection.described(console), collection.usable(console)
+    budget = {"episodes_wanted": config.episodes, "minutes_wanted": config.minutes}
+    told = write_description(collection.path, told | budget)
+    name = f"knuckle/{Path(config.out).name}-v0"
+    write_dataset(collection.path / DATASET, episodes, name=name, controller=config.controller, description=told)
+    print_description(told, console)
+    console.print(f"data set in {collection.path / DATASET}", soft_wrap=True)
     return 0
 
 
 def play_missing(
-    collection: Collection, task: ReorientTask, episodes: int, *, jobs: int, minutes: float, console: Console
+    collection: Collection,
+    play: Callable[[int], Episode],
+    episodes: int,
+    *,
+    jobs: int,
+    minutes: float,
+    console: Console,
+    name: str,
 ) -> None:
-    """Play what is missing of ``episodes`` in ``jobs`` processes; each is kept as it ends."""
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    """Play what is missing of ``episodes`` in ``jobs`` processes, ``name`` says of what; each is kept as it ends.
 
-    from knuckle.policy.collect.recorder import record
+    An episode in which the simulation breaks down is noted and not played again; RunError where that are too many.
+    """
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     missing, begun = collection.missing(episodes), time.perf_counter()
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     # Spawned: a forked copy of a process with rollout threads may hang.
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(jobs, mp_context=context) as pool, Progress(*columns, console=console) as progress:
-        bar = progress.add_task(task.controller, total=episodes, completed=episodes - len(missing))
+        bar = progress.add_task(name, total=episodes, completed=episodes - len(missing))
         running: dict[Future[Episode], int] = {}
         waiting, won, done = iter(missing), 0, 0
         while True:
             late = minutes > 0.0 and time.perf_counter() - begun > 60.0 * minutes
             while not late and len(running) < jobs and (k := next(waiting, None)) is not None:
-                running[pool.submit(record, task, k)] = k
+                running[pool.submit(play, k)] = k
             if not running:
                 return
             for future in wait(running, return_when=FIRST_COMPLETED).done:
-                episode = future.result()
-                collection.add(running.pop(future), episode)
+                k = running.pop(future)
+                try:
+                    episode = future.result()
+                except RunError as error:
+                    collection.note_broken(k, error)
+                    continue
+                collection.add(k, episode)
                 done, won = done + 1, won + int(episode.facts["succeeded"])
-                progress.update(bar, advance=1, description=f"{task.controller}: {won} of {done} succeeded")
+                progress.update(bar, advance=1, description=f"{name}: {won} of {done} succeeded")

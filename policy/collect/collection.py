@@ -2,27 +2,29 @@
 
 collection.json        what is collected
 episodes/000017...     an episode, safetensors with its facts in the header
+broken/000018.json     an episode in which the simulation broke down, and what it said: not played again
 minari/                the data set, made from the episodes
-description.json       what the data set holds
+description.json       what the data set holds, coverage.svg drawn
 """
 
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from knuckle.core.errors import InputError
-from knuckle.core.figures import require_writable, wilson, write_text
+from knuckle.core.errors import InputError, RunError
+from knuckle.core.figures import require_writable, write_text
 from knuckle.policy.collect.recorder import Episode
 from knuckle.policy.learned.checkpoint import read_checkpoint, write_checkpoint
 
-CONFIG, EPISODES, DATASET, DESCRIPTION = "collection.json", "episodes", "minari", "description.json"
-ANGLE_EDGES = np.linspace(0.0, np.pi, 7)
+if TYPE_CHECKING:
+    from rich.console import Console
+
+CONFIG, EPISODES, BROKEN, DATASET = "collection.json", "episodes", "broken", "minari"
+FEWEST_BROKEN, BROKEN_SHARE = 4, 0.03
+"""A collection ends when more episodes than these have broken down: then something is wrong with all of them."""
 
 
 class Collection:
@@ -35,11 +37,7 @@ class Collection:
         if not (path / CONFIG).is_file():
             (path / EPISODES).mkdir(parents=True, exist_ok=True)
             write_text(path / CONFIG, json.dumps(self.settings, indent=2) + "\n")
-        try:
-            here = json.loads((path / CONFIG).read_text(encoding="utf-8"))
-        except (OSError, ValueError, RecursionError) as error:
-            what = f"the settings cannot be read ({error})"
-            raise InputError(what, where=str(path / CONFIG), right="another --out") from error
+        here = _read_settings(path)
         for name, value in self.settings.items():
             if here.get(name) != value:
                 what = f"the collection here has {name} {here.get(name)}, not {value}"
@@ -51,44 +49,84 @@ class Collection:
 
     def missing(self, episodes: int) -> list[int]:
         """The episodes below ``episodes`` that are yet to be played."""
-        return [k for k in range(episodes) if not self.file(k).is_file()]
+        return [k for k in range(episodes) if not self.file(k).is_file() and not self._broken(k).is_file()]
 
     def add(self, k: int, episode: Episode) -> None:
         """Keep episode ``k``; RunError where it cannot be written."""
         arrays = {"observations": episode.observations, "actions": episode.actions, "angles": episode.angles}
         write_checkpoint(self.file(k), arrays, episode.facts, what="the episode")
 
+    def note_broken(self, k: int, error: RunError) -> None:
+        """Note that the simulation broke down in episode ``k``; RunError where that has happened too often, or it
+        cannot be written."""
+        try:
+            write_text(self._broken(k), json.dumps({"episode": k, "error": str(error)}) + "\n")
+        except OSError as problem:
+            what = f"that an episode broke down cannot be noted ({problem.strerror})"
+            raise RunError(what, where=str(self._broken(k)), right="room on the disk") from problem
+        broken, kept = len(self.broken()), len(self.kept())
+        if broken > max(FEWEST_BROKEN, BROKEN_SHARE * (broken + kept)):
+            what = f"{broken} of {broken + kept} episodes broke down, the last one with: {error}"
+            raise RunError(what, where=str(self.path), right="the episodes that did not are all kept") from error
+
     def read(self, k: int) -> Episode:
         """Episode ``k``; InputError where its file is broken."""
         arrays, facts = read_checkpoint(self.file(k), what="the episode", right="delete it: it is then played again")
         facts.pop("version")
-        return Episode(arrays["observations"], arrays["actions"], arrays["angles"], facts)
+        try:
+            return Episode(arrays["observations"], arrays["actions"], arrays["angles"], facts)
+        except KeyError as error:
+            right = "delete it: it is then played again"
+            raise InputError(f"the episode lacks {error}", where=str(self.file(k)), right=right) from error
 
     def kept(self) -> list[int]:
         """The episodes that are there, in order. What a killed run left half-written is not among them."""
         return sorted(int(path.stem) for path in (self.path / EPISODES).glob("[0-9]*.safetensors"))
 
+    def broken(self) -> list[int]:
+        """The episodes in which the simulation broke down."""
+        return sorted(int(path.stem) for path in (self.path / BROKEN).glob("[0-9]*.json"))
 
-def describe(episodes: list[Episode]) -> dict[str, Any]:
-    """What ``episodes`` hold: how many and how they ended, from which angles, of which objects, at what cost."""
-    facts = [episode.facts for episode in episodes]
-    angles = [fact["start_angle_rad"] for fact in facts]
-    counts, _ = np.histogram(angles, bins=ANGLE_EDGES)
-    won, n = sum(fact["succeeded"] for fact in facts), len(facts)
-    tried, hits = Counter(fact["object"] for fact in facts), Counter(f["object"] for f in facts if f["succeeded"])
-    bins = np.digitize(angles, ANGLE_EDGES[1:-1])
-    by_angle = [sum(fact["succeeded"] for fact, b in zip(facts, bins, strict=True) if b == k) for k in range(6)]
-    return {
-        "episodes": n,
-        "steps": sum(len(episode.actions) for episode in episodes),
-        "succeeded": won,
-        "success_0p4": won / n if n else None,
-        "success_0p4_interval": list(wilson(won, n)),
-        "dropped": sum(fact["dropped"] for fact in facts),
-        "start_angle_edges_rad": [round(float(edge), 4) for edge in ANGLE_EDGES],
-        "episodes_by_start_angle": [int(count) for count in counts],
-        "succeeded_by_start_angle": by_angle,
-        "episodes_by_object": dict(sorted(tried.items())),
-        "succeeded_by_object": {name: hits[name] for name in sorted(tried)},
-        "cpu_hours": round(sum(fact["cpu_s"] for fact in facts) / 3600, 4),
-    }
+    def usable(self, console: Console | None = None) -> list[Episode]:
+        """The episodes that can be learned from: not those that ended before anything was done, nor those whose file
+        cannot be read, which ``console`` is told. InputError where there is none."""
+        episodes = []
+        for k in self.kept():
+            try:
+                episodes.append(self.read(k))
+            except InputError as error:
+                if console is not None:
+                    console.print(f"left out: {error}", soft_wrap=True, markup=False)
+        # An episode that ends before anything was done teaches nothing, and Minari has no place for it.
+        episodes = [episode for episode in episodes if len(episode.actions)]
+        if not episodes:
+            raise InputError("no episode was finished", where=str(self.path), right="more --minutes")
+        return episodes
+
+    def described(self, console: Console | None = None) -> dict[str, Any]:
+        """What is in it, see `describe`, under its settings. InputError where nothing is."""
+        from knuckle.policy.collect.describe import describe
+
+        return self.settings | describe(self.usable(console)) | {"broken_down": len(self.broken())}
+
+    def _broken(self, k: int) -> Path:
+        return self.path / BROKEN / f"{k:06d}.json"
+
+
+def open_collection(path: Path) -> Collection:
+    """The collection that is in ``path``; InputError where there is none."""
+    if not (path / CONFIG).is_file():
+        raise InputError("no collection is here", where=str(path), right="the --out of a knuckle collect")
+    return Collection(path, _read_settings(path))
+
+
+def _read_settings(path: Path) -> dict[str, Any]:
+    """The settings of the collection in ``path``; InputError where they cannot be read."""
+    where, right = str(path / CONFIG), "another --out"
+    try:
+        here = json.loads((path / CONFIG).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise InputError(f"the settings cannot be read ({error})", where=where, right=right) from error
+    if not isinstance(here, dict):
+        raise InputError("the settings are no table", where=where, right=right)
+    return here

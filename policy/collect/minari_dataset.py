@@ -28,9 +28,11 @@ def write_dataset(
     ended by done or by a drop is terminated, by the limit truncated. Infos: the angle left; each episode's facts are
     its metadata.
     """
+    path = path.absolute()  # minari sizes up what it wrote by paths below it: a relative one it goes twice
     partial = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        shutil.rmtree(partial, ignore_errors=True)
+        for left in path.parent.glob(f".{path.name}.*"):  # by runs that were killed while they wrote
+            shutil.rmtree(left, ignore_errors=True)
         storage = MinariStorage.new(
             partial,
             observation_space=spaces.Box(-np.inf, np.inf, episodes[0].observations.shape[1:], np.float32),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +13,7 @@ from knuckle.hardware.spec.action_map import ActionMap
 from knuckle.hardware.spec.hand_spec import Array, HandSpec
 from knuckle.hardware.spec.hands import hand_spec
 from knuckle.policy.contract import Goal, Policy, PolicySpec, SceneState
+from knuckle.policy.reorient_episode import Start
 from knuckle.policy.reorient_task import ReorientTask
 from knuckle.policy.stillness import goal_angle
 from knuckle.sim.reorient.observation import ReorientObservation
@@ -71,15 +73,18 @@ class Recorder:
 
 
 def record(task: ReorientTask, k: int) -> Episode:
-    """Episode ``k`` of ``task``, the same however many there are, played and recorded.
+    """Episode ``k`` of ``task``, the same however many there are, played and recorded."""
+    return record_episode(task, task.starts(k + 1)[k], task.policy(k), {"episode": k})
+
+
+def record_episode(task: ReorientTask, start: Start, policy: Policy, facts: Mapping[str, Any]) -> Episode:
+    """``start`` played by ``policy``, which is closed then, and recorded; ``facts`` stand before those of the episode.
 
     The answer to the last observation, which came with done or at the limit, is never carried out and is left out.
     """
-    start = task.starts(k + 1)[k]
-    recorder = Recorder(hand_spec(task.hand, where="--hand"), task.policy(k))
+    recorder = Recorder(hand_spec(task.hand, where="--hand"), policy)
     score = task.play(start, recorder)
-    facts = {
-        "episode": k,
+    told = {
         "object": start.object_name,
         "placement_seed": start.seed,
         "goal_seed": start.goal_seed,
@@ -97,5 +102,5 @@ def record(task: ReorientTask, k: int) -> Episode:
         np.asarray(recorder.seen, dtype=np.float32),
         np.asarray(recorder.done[:-1], dtype=np.float32).reshape(-1, len(recorder.spec.joint_names)),
         np.asarray(recorder.angles, dtype=np.float32),
-        facts,
+        dict(facts) | told,
     )

@@ -33,10 +33,8 @@ def write_checkpoint(
             os.fsync(stream.fileno())
         partial.replace(path)
     except OSError as error:
-        what = f"the checkpoint cannot be written ({error.strerror})"
-        raise RunError(
-            what, where=str(path), right="room on the disk; the checkpoint before it is still whole"
-        ) from error
+        right = "room on the disk; what was written before is still whole"
+        raise RunError(f"{what} cannot be written ({error.strerror})", where=str(path), right=right) from error
     finally:
         partial.unlink(missing_ok=True)
 

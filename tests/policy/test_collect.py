@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import resource
+from functools import partial
 from pathlib import Path
 
 import minari
@@ -15,7 +17,8 @@ from knuckle.hardware.spec.action_map import ActionMap
 from knuckle.hardware.spec.hands import hand_spec
 from knuckle.policy.collect import collect_command, minari_dataset
 from knuckle.policy.collect.collect_command import collect
-from knuckle.policy.collect.collection import Collection, describe
+from knuckle.policy.collect.collection import Collection
+from knuckle.policy.collect.describe import describe
 from knuckle.policy.collect.minari_dataset import write_dataset
 from knuckle.policy.collect.recorder import Episode, record
 from knuckle.policy.reorient_task import ReorientTask
@@ -105,6 +108,13 @@ def test_a_full_disk_leaves_the_data_set_that_was_there(tmp_path: Path, monkeypa
     assert [path.name for path in tmp_path.iterdir()] == ["d"]
 
 
+def test_what_a_killed_run_left_of_a_data_set_is_cleared_away(tmp_path: Path) -> None:
+    (tmp_path / ".d.77").mkdir()
+    (tmp_path / ".d.77" / "main_data.hdf5").write_bytes(b"half")
+    write_dataset(tmp_path / "d", [made(0)], name="knuckle/d-v0", controller="mpc", description={})
+    assert [path.name for path in tmp_path.iterdir()] == ["d"]
+
+
 def test_an_episode_that_is_broken_is_named(tmp_path: Path) -> None:
     collection = Collection(tmp_path / "c", {"rung": "so3"})
     collection.add(0, made(0))
@@ -114,6 +124,83 @@ def test_an_episode_that_is_broken_is_named(tmp_path: Path) -> None:
     collection.file(0).write_bytes(b"short")
     with pytest.raises(InputError, match=r"000000\.safetensors: the episode cannot be read .*; delete it"):
         collection.read(0)
+
+
+def test_the_default_folder_is_a_relative_one_and_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert collect([*WORDS, "--out", "some/where", "--episodes", "1"]) == 0
+    assert minari.MinariDataset("some/where/minari").total_episodes == 1
+    assert {path.name for path in Path("some/where").iterdir()} == {
+        "collection.json",
+        "coverage.svg",
+        "description.json",
+        "episodes",
+        "minari",
+    }
+
+
+def test_a_collection_says_again_what_is_in_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    collection = Collection(tmp_path / "c", {"rung": "so3", "seed": 3})
+    for k, episode in enumerate([made(0), made(1, succeeded=False, angle=3.0)]):
+        collection.add(k, episode)
+    collection.file(2).write_bytes(b"half of an episode")
+    before = sorted(path.name for path in collection.path.iterdir())
+    assert collect(["--describe", str(tmp_path / "c")]) == 0
+    said = capsys.readouterr().out
+    assert "2 episodes, 10 steps, 50% [9%, 91%] succeeded (1 succeeded, 1 timed out), 0.02 CPU-hours" in said
+    assert "rung so3 seed 3" in said and "1 of 1" in said and "duck" in said
+    assert "left out" in said and "000002.safetensors: the episode cannot be read" in said
+    assert sorted(path.name for path in collection.path.iterdir()) == before
+    with pytest.raises(InputError, match="no collection is here; the --out of a knuckle collect"):
+        collect(["--describe", str(tmp_path / "d")])
+
+
+def test_where_the_goal_turns_and_how_the_object_lies_are_counted() -> None:
+    part = ReorientObservation(HAND).slices
+    seen = np.zeros((2, 87), dtype=np.float32)
+    half = np.float32(np.sqrt(0.5))
+    seen[:, part["object_quaternion"]] = [half, half, 0, 0]  # turned about x by 90 degrees: its y axis points up
+    seen[:, part["quaternion_difference"]] = [0.8, 0.0, 0.0, -0.6]
+    upright = Episode(seen, np.zeros((1, 9), np.float32), seen[:, 0], made(0).facts)
+    told = describe([upright])
+    assert told["episodes_by_face_up"] == {"+y": 1} and told["episodes_by_axis_tilt"] == [1, 0, 0]
+    seen[:, part["quaternion_difference"]] = [0.8, 0.6, 0.0, 0.0]
+    assert describe([upright])["episodes_by_axis_tilt"] == [0, 0, 1]
+
+
+def test_a_disk_that_fills_ends_the_collection_and_what_was_collected_stays(tmp_path: Path) -> None:
+    collection = Collection(tmp_path / "c", {})
+    collection.add(0, made(0))
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (512, hard))
+        with pytest.raises(
+            RunError, match=r"000001.safetensors: the episode cannot be written \(.*\); room on the disk"
+        ):
+            collection.add(1, made(1))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert collection.kept() == [0] and collection.missing(2) == [1]
+    assert [path.name for path in (collection.path / "episodes").iterdir()] == ["000000.safetensors"]
+    np.testing.assert_array_equal(collection.usable()[0].actions, made(0).actions)
+
+
+def play_or_break(broken: tuple[int, ...], k: int) -> Episode:
+    if k in broken:
+        raise RunError("the simulation broke down at 1.000 s: object pose not finite", where="world")
+    return made(k)
+
+
+def test_an_episode_whose_world_breaks_is_noted_and_the_others_are_kept(tmp_path: Path) -> None:
+    collection, quiet = Collection(tmp_path / "c", {}), Console(quiet=True)
+    play = partial(play_or_break, (1,))
+    collect_command.play_missing(collection, play, 3, jobs=1, minutes=0.0, console=quiet, name="x")
+    assert collection.kept() == [0, 2] and collection.broken() == [1] and collection.missing(3) == []
+    assert collection.described()["broken_down"] == 1
+    play = partial(play_or_break, tuple(range(3, 99)))
+    with pytest.raises(RunError, match="5 of 7 episodes broke down, the last one with: world: the simulation broke"):
+        collect_command.play_missing(collection, play, 99, jobs=1, minutes=0.0, console=quiet, name="x")
+    assert collection.kept() == [0, 2] and len(collection.usable()) == 2
 
 
 def test_the_description_counts_by_angle_and_object() -> None:
@@ -129,7 +216,7 @@ def test_no_episode_is_begun_after_the_minutes_are_over(tmp_path: Path, monkeypa
     monkeypatch.setattr(collect_command.time, "perf_counter", lambda: next(clock))
     collection = Collection(tmp_path / "c", {})
     quiet = Console(quiet=True)
-    collect_command.play_missing(collection, TASK, 5, jobs=1, minutes=2.0, console=quiet)
+    collect_command.play_missing(collection, partial(record, TASK), 5, jobs=1, minutes=2.0, console=quiet, name="x")
     assert collection.kept() == [0]
 
 

@@ -14,8 +14,10 @@ from stable_baselines3.common.vec_env import VecNormalize
 from torch import nn
 
 from knuckle.policy.learned.onnx_graph import Normaliser
+from knuckle.policy.learned.symmetric_policy import SymmetricPolicy, TurnedNetworks, TurnedNormalize
 from knuckle.policy.learned.train_config import PpoConfig
 from knuckle.sim.reorient.batch_world import BatchWorld
+from knuckle.sim.reorient.hand_symmetry import HandSymmetry
 from knuckle.sim.reorient.sb3_env import ReorientVecEnv
 
 STEP = 1.5
@@ -38,9 +40,15 @@ class TimedVecEnv(ReorientVecEnv):
         return result
 
 
-def normalised(env: TimedVecEnv, config: PpoConfig) -> VecNormalize:
-    """``env`` with observations normalised by what was seen so far; rewards stay as they are."""
-    return VecNormalize(env, norm_reward=False, clip_obs=config.normaliser_clip, epsilon=STD_FLOOR**2)
+def normalised(env: TimedVecEnv, config: PpoConfig, symmetry: HandSymmetry | None) -> VecNormalize:
+    """``env`` with observations normalised by what was seen so far, in every turn of ``symmetry`` where there is one;
+    rewards stay as they are."""
+    options: dict[str, Any] = {
+        "norm_reward": False,
+        "clip_obs": config.normaliser_clip,
+        "epsilon": STD_FLOOR**2,
+    }
+    return VecNormalize(env, **options) if symmetry is None else TurnedNormalize(env, symmetry, **options)
 
 
 def statistics_of(env: VecNormalize) -> RunningMeanStd:
@@ -59,11 +67,16 @@ class AdaptivePpo(PPO):
     wanted, and grows by as much after one below half of it. The logarithm of the noise's deviation is held below a line
     that sinks over ``anneal_steps``: what the noise does by chance the policy must learn to do without it."""
 
-    def __init__(self, env: VecNormalize, config: PpoConfig) -> None:
+    def __init__(self, env: VecNormalize, config: PpoConfig, symmetry: HandSymmetry | None = None) -> None:
         self.config, self.rate = config, config.rate
         hidden = [config.width] * config.layers
+        settings: dict[str, Any] = {
+            "activation_fn": nn.ELU,
+            "net_arch": {"pi": hidden, "vf": hidden},
+            "log_std_init": config.log_std,
+        }
         super().__init__(
-            "MlpPolicy",
+            "MlpPolicy" if symmetry is None else SymmetricPolicy,
             env,
             learning_rate=lambda _: self.rate,
             n_steps=config.steps,
@@ -75,11 +88,7 @@ class AdaptivePpo(PPO):
             ent_coef=config.entropy,
             vf_coef=config.value,
             max_grad_norm=config.gradient_norm,
-            policy_kwargs={
-                "activation_fn": nn.ELU,
-                "net_arch": {"pi": hidden, "vf": hidden},
-                "log_std_init": config.log_std,
-            },
+            policy_kwargs=settings if symmetry is None else settings | {"symmetry": symmetry},
             device="cpu",
         )
         self.set_logger(Logger(folder=None, output_formats=[]))
@@ -103,7 +112,9 @@ class AdaptivePpo(PPO):
 
     def layers(self) -> list[tuple[NDArray[np.float64], NDArray[np.float64]]]:
         """Weight and bias of each linear layer of the actor, the first one first."""
-        hidden, last = self.policy.mlp_extractor.policy_net, self.policy.action_net
+        networks: Any = self.policy.mlp_extractor
+        hidden = networks.policy_net
+        last: Any = networks.mean if isinstance(networks, TurnedNetworks) else self.policy.action_net
         linear: list[Any] = [part for part in hidden.modules() if isinstance(part, nn.Linear)]
         pairs = [(part.weight, part.bias) for part in (*linear, last)]
         return [(w.detach().numpy().astype(np.float64), b.detach().numpy().astype(np.float64)) for w, b in pairs]

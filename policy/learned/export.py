@@ -19,6 +19,7 @@ from knuckle.policy.learned.done_rule import DoneConfig
 from knuckle.policy.learned.learned_policy import open_network, run_network
 from knuckle.policy.learned.onnx_graph import Normaliser, actor_graph
 from knuckle.policy.learned.policy_card import CARD, NETWORK, action_entries, interface, read_card
+from knuckle.sim.reorient.hand_symmetry import HandSymmetry
 from knuckle.sim.reorient.observation import ReorientObservation
 
 TOLERANCE = 1e-4
@@ -28,11 +29,13 @@ TOLERANCE = 1e-4
 @dataclass(frozen=True)
 class Actor:
     """A trained actor: its ``normaliser``, its linear ``layers`` (weight, bias) with ELU between, and the ``original``
-    itself, observations (n, width) to actions (n, dof), which the export is compared with."""
+    itself, observations (n, width) to actions (n, dof), which the export is compared with. With a ``symmetry`` the
+    layers read every turn of the observation and say what the finger in the first place does."""
 
     normaliser: Normaliser
     layers: Sequence[tuple[Array, Array]]
     original: Callable[[Array], Array]
+    symmetry: HandSymmetry | None = None
 
 
 def export_policy(
@@ -53,7 +56,7 @@ def export_policy(
     ``training`` goes into the card as it is. RunError where the export differs, or cannot be written.
     """
     builder = ReorientObservation(hand)
-    network = actor_graph(actor.normaliser, actor.layers)
+    network = actor_graph(actor.normaliser, actor.layers, actor.symmetry)
     partial = folder / f".{NETWORK}.{os.getpid()}"
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -67,7 +70,8 @@ def export_policy(
         partial.unlink(missing_ok=True)
     normaliser = actor.normaliser
     config = interface(hand) | {
-        "network": {"layers": [list(weight.shape) for weight, _ in actor.layers], "activation": "elu"},
+        "network": {"layers": [list(weight.shape) for weight, _ in actor.layers], "activation": "elu"}
+        | ({"turns": actor.symmetry.order} if actor.symmetry else {}),
         "normaliser_clip": normaliser.clip,
         "done": asdict(done or DoneConfig()),
         "parity": parity,

@@ -21,11 +21,13 @@ from knuckle.policy.learned.adaptive_ppo import AdaptivePpo, TimedVecEnv, normal
 from knuckle.policy.learned.curriculum import Curriculum
 from knuckle.policy.learned.export import Actor
 from knuckle.policy.learned.judge import Judge
+from knuckle.policy.learned.shown_episodes import shown_episodes
 from knuckle.policy.learned.tally import Tally
 from knuckle.policy.learned.train_config import Training
 from knuckle.sim.reorient.batch_config import BatchConfig
 from knuckle.sim.reorient.batch_state import capture, restore
 from knuckle.sim.reorient.batch_world import BatchWorld
+from knuckle.sim.reorient.hand_symmetry import HandSymmetry
 
 NEVER = 1 << 30
 RIGHT = "a run with a lower rate_high; the last checkpoint is whole"
@@ -61,12 +63,15 @@ class Trainer:
             reward=training.reward,
             cache_folder=cache_folder,
             fault_folder=fault_folder,
+            shown=shown_episodes(ppo.shown, training.hand, where="--set shown") if ppo.shown else None,
+            shown_share=ppo.shown_share,
         )
         self.worlds = TimedVecEnv(world)
         self.judge = Judge(self.hand, training, config, cache_folder, fault_folder)
-        self.env = normalised(self.worlds, ppo)
+        self.symmetry = HandSymmetry(self.hand) if ppo.symmetric else None
+        self.env = normalised(self.worlds, ppo, self.symmetry)
         set_random_seed(training.seed)
-        self.model = AdaptivePpo(self.env, ppo)
+        self.model = AdaptivePpo(self.env, ppo, self.symmetry)
         self.tally = Tally(world, self.curriculum)
         self.updates = 0
         self.spent_s = self.cpu_s = 0.0
@@ -132,14 +137,14 @@ class Trainer:
 
     def act(self, observations: Array) -> Array:
         """The actor's actions (n, dof), without noise and not yet cut, for ``observations`` (n, width)."""
-        scaled = torch.as_tensor(np.asarray(normaliser_of(self.env)(observations), dtype=np.float32))
+        scaled = torch.as_tensor(np.asarray(self.env.normalize_obs(np.asarray(observations))))
         with torch.no_grad():
             actions = self.model.policy.get_distribution(scaled).mode()
         return np.asarray(actions.numpy(), dtype=np.float64)
 
     def actor(self) -> Actor:
         """The actor as it is now, to be exported."""
-        return Actor(normaliser_of(self.env), self.model.layers(), self.act)
+        return Actor(normaliser_of(self.env), self.model.layers(), self.act, self.symmetry)
 
     def observed(self) -> Array:
         """Observations (worlds, width) as the worlds last gave them."""

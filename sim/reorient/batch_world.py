@@ -7,6 +7,7 @@ Left out, as `cut_joint_rates` says: the servos' limit of speed, which the world
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from copy import copy
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from knuckle.hardware.spec.hand_spec import Array, HandSpec
 from knuckle.sim.objects import object_shape
 from knuckle.sim.reorient.batch_config import BatchConfig, BatchSpec
 from knuckle.sim.reorient.batch_guard import BatchGuard
+from knuckle.sim.reorient.demonstrations import Demonstrations
 from knuckle.sim.reorient.episode_goals import EpisodeGoals
 from knuckle.sim.reorient.episode_starts import EpisodeStarts
 from knuckle.sim.reorient.model_draws import ModelDraws
@@ -44,9 +46,11 @@ class BatchWorld:
 
     ``draws`` replaces the randomisation that ``config`` names. The start cache lies in ``cache_folder`` (the user's if
     None) and is made anew with ``remake_starts``; ``fault_folder`` gets the states of worlds that break. ``goals`` says
-    from which rungs goals are drawn. After a step ``info`` holds arrays (N,): each reward term (``reward_...``),
-    ``angle``, ``success`` (as the reward has it), ``five`` (the conditions all hold), ``dropped``, ``broken``.
-    InputError for names, actions or settings that cannot be used; RunError for objects of different size signature.
+    from which rungs goals are drawn. ``shown_share`` of the episodes begin in a moment of an expert's, whose
+    observations ``shown`` holds by object (`Demonstrations`). After a step ``info`` holds arrays (N,): each reward term
+    (``reward_...``), ``angle``, ``success`` (as the reward has it), ``five`` (the conditions all hold), ``dropped``,
+    ``broken``. InputError for names, actions or settings that cannot be used; RunError for objects of different size
+    signature.
     """
 
     def __init__(
@@ -60,6 +64,8 @@ class BatchWorld:
         cache_folder: Path | None = None,
         remake_starts: bool = False,
         fault_folder: Path | None = None,
+        shown: Mapping[str, Array] | None = None,
+        shown_share: float = 0.0,
     ) -> None:
         self.config = config = validate(config or BatchConfig(), where="batch world")
         self.reward = validate(reward or RewardConfig(), where="reward")
@@ -74,16 +80,8 @@ class BatchWorld:
         self.stepper = Stepper([Scene(copy(s.model), s.hand, s.thing) for s in of_world], config.threads)
         self.models = ModelDraws(self.stepper.scenes, varied)
         self.guard = BatchGuard(self.stepper, fault_folder if fault_folder is not None else Path())
-        self.starts = EpisodeStarts(
-            config.starts,
-            nominal,
-            self.stepper,
-            count=config.cached_starts,
-            seed=config.seed,
-            threads=config.threads,
-            folder=cache_folder,
-            remake=remake_starts,
-        )
+        self.starts = self._episode_starts(nominal, cache_folder, remake_starts)
+        self._shown = Demonstrations(nominal, shown, share=shown_share) if shown is not None else None
         self._rng = np.random.default_rng(config.seed)
         self._rows = {name: varied.row(name) for name in ("observation_noise", "action_noise", "action_offset")}
         kicks = varied.row("random_force")
@@ -194,17 +192,44 @@ class BatchWorld:
                 set_table(self.stepper.models[world], True)
         self.models.draw(worlds, self._rng)
         states = self.starts.draw(worlds, self.models.scale[worlds], self._rng)
+        given = self._show(worlds, states) if self._shown is not None else None
         self.stepper.states[worlds] = states
         position, quaternion = self._layout.object_pose_of(states)
         self._start[worlds] = position
         self.goals.begin(worlds, self._rng)
         self._goal[:, worlds] = self.goals.draw(worlds, rotations.normalize(quaternion), self._rng).T
+        if given is not None:
+            chosen, goals = given
+            self.goals.give(worlds[chosen])
+            self._goal[:, worlds[chosen]] = goals.T
         self.smoothed[worlds], self._steps[worlds] = 0.0, 0
         if (row := self._rows["action_offset"]) is not None:
             self._offset[worlds] = row.draw(self._rng, (len(worlds), self.hand.dof))
         if self._force is not None:
             self._force.reset(worlds)
         self.guard.episodes += len(worlds)
+
+    def _episode_starts(self, nominal: list[Scene], folder: Path | None, remake: bool) -> EpisodeStarts:
+        config = self.config
+        return EpisodeStarts(
+            config.starts,
+            nominal,
+            self.stepper,
+            count=config.cached_starts,
+            seed=config.seed,
+            threads=config.threads,
+            folder=folder,
+            remake=remake,
+        )
+
+    def _show(self, worlds: NDArray[np.intp], states: Array) -> tuple[NDArray[np.intp], Array]:
+        """Put an expert's moments in the place of some of ``states``, those of ``worlds``: which, and their goals."""
+        assert self._shown is not None
+        chosen, moment = self._shown.draw(worlds, self._rng)
+        if len(chosen):
+            states[chosen] = moment.states
+            states[chosen, 1 + self._layout.object_q.start + 2] *= self.models.scale[worlds[chosen]]
+        return chosen, moment.goals.reshape(-1, 4)
 
     def _next_goals(self, rows: Array, worlds: NDArray[np.intp]) -> None:
         """A new goal for ``worlds``, begun as the runner of goals begins one: no action is remembered."""

@@ -13,13 +13,15 @@ from knuckle.hardware.spec.hand_spec import Array
 from knuckle.sim.reorient.rungs import RUNGS, draw_goal, find_rung
 
 NAMES = tuple(RUNGS)
+GIVEN = "given"
+"""The rung of an episode whose goal was given with its start."""
 
 
 class EpisodeGoals:
     """Each of ``worlds`` worlds draws a rung when its episode begins, and all its goals from that rung.
 
-    ``shares`` maps rungs to how often they are drawn; ``drawn`` (N,) is each world's place in `NAMES`. InputError for
-    an unknown rung.
+    ``shares`` maps rungs to how often they are drawn; ``drawn`` (N,) is each world's place in `NAMES`, less than 0
+    where its first goal was given. InputError for an unknown rung.
     """
 
     def __init__(self, worlds: int, rung: str) -> None:
@@ -38,8 +40,12 @@ class EpisodeGoals:
         self.shares = dict(shares)
 
     def rung_of(self, world: int) -> str:
-        """The rung of the episode that ``world`` is in."""
-        return NAMES[int(self.drawn[world])]
+        """The rung of the episode that ``world`` is in; `GIVEN` where its first goal came with its start."""
+        return NAMES[place] if (place := int(self.drawn[world])) >= 0 else GIVEN
+
+    def give(self, worlds: NDArray[np.intp]) -> None:
+        """The first goals of ``worlds``, just begun, come with their starts; those after them are of the rung drawn."""
+        self.drawn[worlds] = -1 - self.drawn[worlds]
 
     def begin(self, worlds: NDArray[np.intp], rng: np.random.Generator) -> None:
         """Draw the rungs of the episodes that begin in ``worlds``; nothing is drawn where there is but one."""
@@ -52,6 +58,7 @@ class EpisodeGoals:
     def draw(self, worlds: NDArray[np.intp], lies: Array, rng: np.random.Generator) -> Array:
         """Goals (n, 4) for ``worlds``, whose objects lie as ``lies`` (n, 4), w x y z, world frame."""
         goals, drawn = np.empty((len(worlds), 4)), self.drawn[worlds]
+        drawn = np.where(drawn < 0, -1 - drawn, drawn)
         for place in np.unique(drawn):
             some = drawn == place
             goals[some] = draw_goal(NAMES[place], lies[some], rng)

@@ -1,0 +1,42 @@
+"""What an expert showed, read for a learner that begins in the midst of it: collections of episodes that succeeded."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+from knuckle.core.errors import InputError
+from knuckle.hardware.spec.hand_spec import Array
+from knuckle.policy.collect.collection import CONFIG, EPISODES
+from knuckle.policy.learned.checkpoint import read_checkpoint
+from knuckle.sim.reorient.success import SUCCESS_ANGLE
+
+
+def shown_episodes(folders: str, hand: str, *, where: str) -> dict[str, Array]:
+    """Observations (n, width) by object, of the collections in ``folders`` (with + between), before the goal was near.
+
+    InputError where a folder holds no collection, a collection of another hand, or no episode that succeeded.
+    """
+    rows: dict[str, list[Array]] = {}
+    for name in folders.split("+"):
+        path = Path(name)
+        if not (path / CONFIG).is_file():
+            raise InputError(f"no collection in '{name}'", where=where, right="a folder that knuckle collect made")
+        of = json.loads((path / CONFIG).read_text(encoding="utf-8")).get("hand")
+        if of != hand:
+            raise InputError(f"the collection in '{name}' is of {of}", where=where, right=f"episodes of {hand}")
+        files = sorted((path / EPISODES).glob("[0-9]*.safetensors"))
+        for file in files:
+            arrays, facts = read_checkpoint(file, what="the episode", right="delete it: it is then played again")
+            if facts["succeeded"]:
+                rows.setdefault(facts["object"], []).append(_before_the_goal(arrays["observations"], arrays["angles"]))
+    if not rows:
+        raise InputError(f"no episode in '{folders}' succeeded", where=where, right=f"episodes of {hand} that did")
+    return {name: np.concatenate(parts).astype(np.float64) for name, parts in rows.items()}
+
+
+def _before_the_goal(observations: Array, angles: Array) -> Array:
+    """The rows from which the goal is yet to be reached: a start that has succeeded already teaches nothing."""
+    return np.asarray(observations[: len(angles)][angles > SUCCESS_ANGLE])

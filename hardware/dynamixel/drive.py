@@ -1,0 +1,338 @@
+"""One cycle of the servo loop: read all, judge, decide goals and torque, write, ask one servo how it is.
+
+Orders come from other threads and are taken at the next cycle. What was ordered before a fault is never taken up again:
+a servo that falls silent, restarts or is stopped by its own bus watchdog leaves the whole hand holding where it is, and
+only a new ``arm``, after ``recover`` where a servo was lost, lets targets through.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from threading import Lock
+
+import numpy as np
+from numpy.typing import NDArray
+
+from knuckle.core.errors import CommandRefused, DeviceError, KnuckleError
+from knuckle.hardware.dynamixel.configuration import configure
+from knuckle.hardware.dynamixel.drive_config import DriveConfig
+from knuckle.hardware.dynamixel.drive_profile import DriveProfile
+from knuckle.hardware.dynamixel.faults import ServoSilent, hardware_error_text
+from knuckle.hardware.dynamixel.servo_group import Present, ServoGroup
+from knuckle.hardware.dynamixel.servo_poll import ServoPoll
+from knuckle.hardware.dynamixel.servo_watch import ServoWatch
+from knuckle.hardware.dynamixel.torque_ramp import TorqueRamp
+from knuckle.hardware.dynamixel.units import JointScale
+from knuckle.hardware.spec.contracts import HandCommand, HandState
+from knuckle.hardware.spec.dynamixel_table import PULSES_PER_TURN
+from knuckle.hardware.spec.hand_spec import Array, HandSpec
+
+Mask = NDArray[np.bool_]
+
+FULL_PWM = 885
+REWRITE_CYCLES = 25
+"""A group write is answered by nobody, so one that was lost is made good after this many cycles."""
+
+RELEASED, HOLDING, ARMED = "released", "holding", "armed"
+
+
+@dataclass
+class _Orders:
+    """What other threads want: the mode, the newest target, and whether to begin from the measured posture."""
+
+    mode: str = RELEASED
+    target: HandCommand | None = None
+    stay: bool = True
+    recover: bool = False
+    fault: str = ""
+
+
+class Drive:
+    """The servos of ``spec`` in ``group``, configured by ``profile`` and calibrated by ``scale``.
+
+    ``cycle`` belongs to the thread that owns the bus; every other method may come from any.
+    """
+
+    def __init__(
+        self, spec: HandSpec, group: ServoGroup, profile: DriveProfile, scale: JointScale, config: DriveConfig
+    ) -> None:
+        self.spec, self.scale, self.config = spec, scale, config
+        self.group, self.profile = group, profile
+        self.watch = ServoWatch(spec.dof, config.lost_cycles)
+        self.poll = ServoPoll(group, profile, config.watchdog_ms)
+        self.ramp = TorqueRamp(spec.dof, config)
+        self.state: HandState | None = None
+        """The newest reading in which every servo that is not lost took part."""
+        self.cycles = 0
+        self._lock = Lock()
+        self._orders = _Orders()
+        self._limit = spec.effort_limit.copy()
+        self._position = np.zeros(spec.dof, dtype=np.int64)
+        self._velocity, self._current = self._position.copy(), self._position.copy()
+        self._goals = self._position.copy()
+        self._alert = np.zeros(spec.dof, dtype=np.bool_)
+        self._back = np.zeros(spec.dof, dtype=np.bool_)
+        self._effort_sent: NDArray[np.int64] | None = None
+        self._now_ns: int | None = None
+
+    # -- orders, from any thread --------------------------------------------------------------------------------------
+
+    @property
+    def mode(self) -> str:
+        """``released``, ``holding`` or ``armed``."""
+        return self._orders.mode
+
+    @property
+    def fault(self) -> str:
+        """What made the hand hold by itself, one line; empty where nothing did since it was last armed."""
+        return self._orders.fault
+
+    def follow(self, command: HandCommand) -> HandCommand:
+        """Take a target; what will be written for it, clipped to the limits and rounded to pulses.
+
+        Raises CommandRefused where the hand is not armed or a target is missing or not finite, DeviceError after a
+        fault.
+        """
+        q = np.asarray(command.q, dtype=np.float64)
+        if q.shape != (self.spec.dof,) or not np.isfinite(q).all():
+            raise CommandRefused(f"targets {q.tolist()}", where=self.spec.name, right=f"{self.spec.dof} finite angles")
+        q = self.scale.joint(self.scale.pulses(np.clip(q, self.spec.lower, self.spec.upper)))
+        sent = HandCommand(command.stamp_ns, command.valid_until_ns, q)
+        with self._lock:
+            if self._orders.fault:
+                raise DeviceError(self._orders.fault, where=self.spec.name, right="recover, then arm it again")
+            if self._orders.mode != ARMED:
+                raise CommandRefused(f"the hand is {self._orders.mode}", where=self.spec.name, right="arm it first")
+            self._orders.target, self._orders.stay = sent, False
+        return sent
+
+    def order(self, mode: str) -> None:
+        """Go to ``mode`` and keep the posture of that moment. Raises DeviceError: armed with a servo lost."""
+        with self._lock:
+            if mode == ARMED:
+                if self.watch.lost.any():
+                    raise DeviceError(
+                        self._who(self.watch.lost, "lost"), where=self.spec.name, right="recover it first"
+                    )
+                self._orders.fault = ""
+            self._orders.mode, self._orders.target, self._orders.stay = mode, None, True
+
+    def limit_effort(self, limit: Array) -> None:
+        """Bound torques, N m, (dof,); 0 takes torque off a joint."""
+        bounded = np.clip(np.asarray(limit, dtype=np.float64), 0.0, self.spec.effort_limit)
+        if bounded.shape != (self.spec.dof,) or not np.isfinite(bounded).all():
+            raise DeviceError(
+                f"torque limits {bounded.tolist()}", where=self.spec.name, right=f"{self.spec.dof} numbers"
+            )
+        with self._lock:
+            self._limit = bounded
+
+    def recover(self) -> None:
+        """Set lost servos up anew in the next cycles, one a cycle. Raises DeviceError where one does not answer yet."""
+        with self._lock:
+            gone = self.watch.silent & ~self._back
+            if gone.any():
+                raise DeviceError(
+                    self._who(gone, "still silent"), where=self.spec.name, right="its power and its cable"
+                )
+            self._orders.recover = True
+
+    # -- the cycle, in the bus's thread -------------------------------------------------------------------------------
+
+    def cycle(self, now_ns: int, stamp_ns: int) -> None:
+        """One cycle at ``now_ns`` of the machine's clock; ``stamp_ns`` is the same moment on the clock of stamps."""
+        dt_s = 0.0 if self._now_ns is None else (now_ns - self._now_ns) * 1e-9
+        self._now_ns = now_ns
+        missed = self.group.bus.counts.missed
+        present = self.group.present(~self.watch.silent)
+        self._take(present)
+        silenced = self.watch.cycle(present.answered)
+        if silenced.any():
+            self.ramp.turned_off(silenced)
+            self._freeze(self._who(silenced, "silent"))
+        self._look()
+        self._probe()
+        self._recover_one()
+        if (present.answered | self.watch.silent).all():
+            self._publish(stamp_ns)
+        self._drive(dt_s, stamp_ns)
+        self.watch.missed_packets(self.group.bus.counts.missed - missed, now_ns)
+        self.cycles += 1
+
+    def torque_off(self) -> None:
+        """Torque off for all servos, at once: the end of the driver."""
+        everyone = np.ones(self.spec.dof, dtype=np.bool_)
+        self.group.fill("torque_enable", 0, everyone)
+        self.ramp.turned_off(everyone)
+
+    def _take(self, present: Present) -> None:
+        for kept, fresh in (
+            (self._position, present.position),
+            (self._velocity, present.velocity),
+            (self._current, present.current),
+        ):
+            kept[:] = np.where(present.answered, fresh, kept)
+        self._alert = np.where(present.answered, present.alert, self._alert)
+
+    def _publish(self, stamp_ns: int) -> None:
+        before = self.state
+        self.state = HandState(
+            stamp_ns=stamp_ns,
+            seq=1 if before is None else before.seq + 1,
+            q=self.scale.joint(self._position),
+            dq=np.where(self.watch.silent, 0.0, self.scale.velocity(self._velocity)),
+            effort=np.where(self.ramp.on, self.scale.effort(self._current), 0.0),
+            temperature=self.poll.temperature.copy(),
+            error=self.poll.error | self.watch.bits,
+        )
+
+    def _look(self) -> None:
+        """The slow poll, and what it finds."""
+        self.poll.look(self._alert, ~self.watch.silent & (self.watch.misses == 0), self.ramp.on)
+        for n in np.flatnonzero(self.poll.changed & ~self.watch.lost):
+            if self.watch.settings_lost(int(n)):
+                lost = np.arange(self.spec.dof) == n
+                self.ramp.turned_off(lost)
+                self._freeze(self._who(lost, "not as it was set up: restarted, or written to by somebody else"))
+        stopped = self.poll.expired & self.ramp.on
+        if stopped.any():
+            self._freeze(self._who(stopped, "stopped by its bus watchdog"))
+        failed = (self.poll.error != 0) & self.ramp.on
+        if failed.any():
+            text = ", ".join(sorted({hardware_error_text(int(e)) for e in self.poll.error[failed]}))
+            # It stays limp until recover: a servo that protects itself is not to be overruled.
+            self.group.fill("torque_enable", 0, failed)
+            self.ramp.turned_off(failed)
+            self._freeze(self._who(failed, f"in error ({text})"))
+
+    def _freeze(self, why: str) -> None:
+        """Hold where the hand is; nothing that was ordered before counts any more."""
+        with self._lock:
+            orders = self._orders
+            orders.fault = orders.fault or why
+            orders.target, orders.stay = None, True
+            if orders.mode == ARMED:
+                orders.mode = HOLDING
+
+    def _probe(self) -> None:
+        """Now and then, whether a silent servo is back. It is asked once: the others wait meanwhile."""
+        silent = np.flatnonzero(self.watch.silent)
+        if not silent.size or self.cycles % self.config.probe_cycles:
+            return
+        n = int(silent[(self.cycles // self.config.probe_cycles) % silent.size])
+        try:
+            self.group.bus.ping(self.group.ids[n])
+            self._back[n] = True
+        except ServoSilent:
+            self._back[n] = False
+
+    def _recover_one(self) -> None:
+        """Where it was ordered: one servo that was lost, or is in error, is restarted or set up anew, torque off."""
+        with self._lock:
+            wanted = self._orders.recover
+        hurt = self.watch.lost | (self.poll.error != 0)
+        if not wanted or not hurt.any():
+            with self._lock:
+                self._orders.recover = False
+            return
+        n = int(np.flatnonzero(hurt)[0])
+        try:
+            self._set_up(n)
+        except KnuckleError as error:
+            with self._lock:
+                self._orders.recover, self._orders.fault = False, str(error)
+
+    def _set_up(self, n: int) -> None:
+        bus, model, id = self.group.bus, self.group.model, self.group.ids[n]
+        if bus.read(id, model.register("hardware_error_status")):
+            # Only a restart clears it. The servo is then silent for some cycles, and taken up when it is back.
+            bus.reboot(id)
+            self.watch.silent[n], self._back[n] = True, False
+            self.poll.forget(n)
+            return
+        configure(bus, model, self.profile, id, self.config.watchdog_ms)
+        self._position[n] = bus.read(id, model.register("present_position"))
+        joint, q = self.spec.joints[n], float(self.scale.joint(self._position)[n])
+        if not joint.lower - self.config.outside_rad <= q <= joint.upper + self.config.outside_rad:
+            what = f"servo {id} ({joint.name}) reads {q:.2f} rad, beyond its limits"
+            raise DeviceError(what, where=self.spec.name, right="knuckle calibrate home")
+        self._back[n], self._alert[n] = False, False
+        self.poll.forget(n)
+        self.watch.forgive(n)
+
+    # -- torque and goals ---------------------------------------------------------------------------------------------
+
+    def _drive(self, dt_s: float, stamp_ns: int) -> None:
+        with self._lock:
+            orders = self._orders
+            if orders.target is not None and stamp_ns > orders.target.valid_until_ns:
+                orders.target, orders.stay = None, True
+            mode, target, limit = orders.mode, orders.target, self._limit.copy()
+            stay, orders.stay = orders.stay, False
+        if target is not None:
+            self._goals = self.scale.pulses(target.q)
+        elif stay:
+            self._goals = np.clip(self._position, 0, PULSES_PER_TURN - 1)
+        fit = ~self.watch.lost & (self.poll.error == 0) & (self.watch.misses == 0)
+        releasing = mode == RELEASED
+        wanted = (limit > 0.0) & ~self.watch.lost & (self.poll.error == 0)
+        if self.ramp.on.any() and releasing and self.ramp.down:
+            wanted = np.zeros_like(wanted)
+        self._torque_off(self.ramp.on & ~wanted)
+        if not releasing:
+            self._torque_on(wanted & fit & ~self.ramp.on)
+        self.ramp.advance(dt_s, releasing=releasing)
+        stopped = self.poll.expired & self.ramp.on
+        if stopped.any() and mode == HOLDING:
+            # What its own watchdog stopped holds; goals are taken again, from where it stands.
+            self.poll.expired &= ~self.group.rewind_watchdog(self.config.watchdog_ms, self._goals, stopped)
+        self._write_effort(limit)
+        self.group.write("goal_position", self._goals, self.ramp.on)
+
+    def _torque_on(self, joints: Mask) -> None:
+        """Torque on at the measured posture and at the low end of the ramp, with the watchdog set; all read back."""
+        if not joints.any():
+            return
+        here = np.clip(self._position, 0, PULSES_PER_TURN - 1)
+        self._goals = np.where(joints, here, self._goals)
+        watched = self.group.rewind_watchdog(self.config.watchdog_ms, self._goals, joints)
+        self.ramp.turned_on(joints)
+        self._effort_sent = None
+        self._write_effort(self._limit)
+        self.group.fill("torque_enable", 1, joints & watched)
+        driven = self.group.hold("torque_enable", 1, joints & watched)
+        self.poll.expired &= ~driven
+        failed = joints & ~driven
+        if failed.any():
+            self.group.fill("torque_enable", 0, failed)
+            self.ramp.turned_off(failed)
+            for n in np.flatnonzero(failed):
+                self.watch.settings_lost(int(n))
+            self._freeze(self._who(failed, "not taking torque"))
+
+    def _torque_off(self, joints: Mask) -> None:
+        if not joints.any():
+            return
+        self.group.fill("torque_enable", 0, joints)
+        limp = self.group.hold("torque_enable", 0, joints)
+        # One that did not say so is asked again in the next cycle; one that is lost cannot be.
+        self.ramp.turned_off(limp | (joints & self.watch.lost))
+
+    def _write_effort(self, limit: Array) -> None:
+        """Bound each servo's torque: by goal current where the mode has one, else by the share of the voltage."""
+        share = self.ramp.share * limit / self.spec.effort_limit
+        if self.profile.current is not None:
+            name, full = "goal_current", self.profile.current[self.group.model.number]
+        else:
+            name, full = "goal_pwm", FULL_PWM
+        units = np.rint(full * share).astype(np.int64)
+        sent = self._effort_sent
+        if sent is None or not np.array_equal(units, sent) or self.cycles % REWRITE_CYCLES == 0:
+            self.group.write(name, units, self.ramp.on)
+            self._effort_sent = units
+
+    def _who(self, chosen: Mask, how: str) -> str:
+        names = [f"{self.group.ids[n]} ({self.spec.joint_names[n]})" for n in np.flatnonzero(chosen)]
+        if len(names) == self.spec.dof:
+            return f"all {len(names)} servos are {how}"
+        return f"servo {', '.join(names)} {'is' if len(names) == 1 else 'are'} {how}"

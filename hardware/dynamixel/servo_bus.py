@@ -1,0 +1,252 @@
+"""The one owner of a servo port: instructions of Protocol 2.0 through the vendor's SDK, from one thread alone.
+
+The SDK's group reads give up everything where one servo is silent, hand out 0 for what was not read, and drop each
+servo's error byte. Here its packet layer is used below them: every status packet that comes is kept under its id.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from dynamixel_sdk import COMM_PORT_BUSY, COMM_RX_CORRUPT, COMM_SUCCESS, Protocol2PacketHandler
+
+from knuckle.hardware.dynamixel.faults import (
+    ALERT,
+    STATUS_ERRORS,
+    NotAsWritten,
+    ServoGarbled,
+    ServoRefused,
+    ServoSilent,
+)
+from knuckle.hardware.dynamixel.serial_port import ServoPort
+from knuckle.hardware.spec.dynamixel_table import Register
+
+TRIES = 3
+"""A packet is asked for once and twice again."""
+
+_ID, _ERROR, _DATA = 4, 8, 9
+_FAST_FIRST, _FAST_FRAME = 8, 4
+_BROADCAST = 0xFE
+_HEAD_AND_TAIL = 11
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What one servo answered: the bytes asked for, and whether it reports a hardware error."""
+
+    data: bytes
+    alert: bool
+
+
+@dataclass
+class BusCounts:
+    """Since the bus was opened: transactions, answers missing or garbled at the first try, and what retries mended."""
+
+    asked: int = 0
+    missed: int = 0
+    garbled: int = 0
+    mended: int = 0
+
+
+class _Packets(Protocol2PacketHandler):  # type: ignore[misc]  # the SDK has no types
+    """The SDK's packet layer with its byte stuffing at work.
+
+    SDK 4.1.0 stuffs into a new list and sends the old one, so that a packet with FF FF FD in it goes out wrong.
+    """
+
+    def addStuffing(self, packet: list[int]) -> list[int]:
+        """Stuff ``packet`` in place."""
+        packet[:] = super().addStuffing(packet)
+        return packet
+
+
+class ServoBus:
+    """Servos behind ``port``. Every call must come from the thread that made the bus, or that ``adopt``ed it."""
+
+    def __init__(self, port: ServoPort) -> None:
+        self.port = port
+        self.counts = BusCounts()
+        self._packets = _Packets()
+        self._owner = threading.get_ident()
+
+    def adopt(self) -> None:
+        """Make the calling thread the owner; whoever owned it before must not call again."""
+        self._owner = threading.get_ident()
+
+    def ping(self, servo: int) -> int:
+        """The model number of ``servo``. Raises ServoSilent and ServoGarbled."""
+        self._claim()
+        number, result, _ = self._packets.ping(self.port, servo)
+        self._must(result, servo)
+        return int(number)
+
+    def scan(self) -> dict[int, int]:
+        """Model numbers by the id of every servo that answers a ping of all: 0.8 s at least. Empty where none does."""
+        self._claim()
+        found, _ = self._packets.broadcastPing(self.port)
+        return {int(servo): int(model) for servo, (model, _) in found.items()}
+
+    def answers(self, servo: int) -> int:
+        """How many status packets follow one ping of ``servo``: two where two servos share an id and do not collide."""
+        self._claim()
+        _, result, _ = self._packets.ping(self.port, servo)
+        heard = int(result == COMM_SUCCESS)
+        self.port.setPacketTimeout(_HEAD_AND_TAIL)
+        packet, result = self._packets.rxPacket(self.port, False)
+        return heard + int(result == COMM_SUCCESS and packet[_ID] == servo)
+
+    def read(self, servo: int, register: Register) -> int:
+        """The value of ``register``. Raises ServoSilent, ServoGarbled and ServoRefused."""
+        return register.decode(self.read_bytes(servo, register.address, register.size))
+
+    def read_bytes(self, servo: int, address: int, size: int) -> bytes:
+        """``size`` bytes from ``address``, tried again where they do not come. Raises as ``read``."""
+        data, error = self._retried(servo, lambda: self._packets.readTxRx(self.port, servo, address, size))
+        self._accepted(error, servo, f"reading {address}")
+        if len(data) != size:
+            raise ServoGarbled(f"servo {servo} answered {len(data)} of {size} bytes", where=self.port.port_name)
+        return bytes(data)
+
+    def write(self, servo: int, register: Register, value: int) -> None:
+        """Write ``register``. Raises ServoSilent, ServoGarbled and ServoRefused."""
+        data = list(register.encode(value))
+
+        def once() -> tuple[list[int], int, int]:
+            result, error = self._packets.writeTxRx(self.port, servo, register.address, register.size, data)
+            return [], result, error
+
+        _, error = self._retried(servo, once)
+        self._accepted(error, servo, f"{register.name} = {value}")
+
+    def write_checked(self, servo: int, register: Register, value: int) -> None:
+        """Write ``register`` and compare what reads back. Raises as ``write``, and NotAsWritten."""
+        self.write(servo, register, value)
+        self.require(servo, register, value)
+
+    def require(self, servo: int, register: Register, value: int) -> None:
+        """Raise NotAsWritten where ``register`` does not hold ``value``."""
+        got = self.read(servo, register)
+        if got != value:
+            raise NotAsWritten(
+                f"servo {servo} holds {register.name} = {got}", where=self.port.port_name, right=f"{value} was written"
+            )
+
+    def reboot(self, servo: int) -> None:
+        """Restart ``servo``: its torque goes off, its hardware errors are cleared, and it is silent for a while."""
+        self._claim()
+        result, error = self._packets.reboot(self.port, servo)
+        self._must(result, servo)
+        self._accepted(error & ~ALERT, servo, "reboot")
+
+    def sync_write(self, register: Register, values: Mapping[int, int]) -> None:
+        """Write ``register`` of several servos in one packet. No servo answers it, not even to refuse."""
+        if not values:
+            return
+        self._claim()
+        parameters: list[int] = []
+        for servo, value in values.items():
+            parameters += [servo, *register.encode(value)]
+        result = self._packets.syncWriteTxOnly(self.port, register.address, register.size, parameters, len(parameters))
+        self._must(result, _BROADCAST)
+
+    def sync_read(self, servos: Sequence[int], address: int, size: int, *, fast: bool = False) -> dict[int, Reply]:
+        """``size`` bytes from ``address`` of each servo that answers, within two retries for those that do not.
+
+        A servo that stays silent is not in the result. With ``fast`` all are asked for in one status packet first.
+        """
+        self._claim()
+        replies: dict[int, Reply] = {}
+        missing = list(servos)
+        for attempt in range(TRIES):
+            if not missing:
+                break
+            self.counts.asked += 1
+            got = self._fast(missing, address, size) if fast and attempt == 0 else self._plain(missing, address, size)
+            replies |= got
+            if attempt:
+                self.counts.mended += len(got)
+            missing = [servo for servo in missing if servo not in replies]
+            if attempt == 0:
+                self.counts.missed += len(missing)
+        return replies
+
+    def close(self) -> None:
+        """Close the port."""
+        self.port.closePort()
+
+    # The SDK's packet layer
+
+    def _plain(self, servos: Sequence[int], address: int, size: int) -> dict[int, Reply]:
+        self._must(self._packets.syncReadTx(self.port, address, size, list(servos), len(servos), False), _BROADCAST)
+        # The SDK allows for that many bytes as answers; what one answer adds to its data is known here.
+        self.port.setPacketTimeout((_HEAD_AND_TAIL + size) * len(servos))
+        wanted, replies = set(servos), dict[int, Reply]()
+        while len(replies) < len(wanted):
+            packet, result = self._packets.rxPacket(self.port, False)
+            if result != COMM_SUCCESS:
+                self.counts.garbled += result == COMM_RX_CORRUPT
+                if self.port.expired():
+                    break
+                continue
+            data = bytes(packet[_DATA : _DATA + size])
+            whole = len(packet) == _HEAD_AND_TAIL + size and not packet[_ERROR] & ~ALERT
+            if packet[_ID] in wanted and whole:
+                replies[packet[_ID]] = Reply(data, bool(packet[_ERROR] & ALERT))
+        return replies
+
+    def _fast(self, servos: Sequence[int], address: int, size: int) -> dict[int, Reply]:
+        self._must(self._packets.syncReadTx(self.port, address, size, list(servos), len(servos), True), _BROADCAST)
+        self.port.setPacketTimeout(_HEAD_AND_TAIL + (_FAST_FRAME + size) * len(servos))
+        packet, result = self._packets.rxPacket(self.port, True)
+        if result != COMM_SUCCESS:
+            self.counts.garbled += result == COMM_RX_CORRUPT
+            return {}
+        wanted, replies = set(servos), dict[int, Reply]()
+        # error, id, data, CRC: again and again. The last CRC covers the whole packet and was checked.
+        for start in range(_FAST_FIRST, len(packet) - size - _FAST_FRAME + 1, size + _FAST_FRAME):
+            error, servo = packet[start], packet[start + 1]
+            if servo in wanted and not error & ~ALERT:
+                replies[servo] = Reply(bytes(packet[start + 2 : start + 2 + size]), bool(error & ALERT))
+        return replies
+
+    def _retried(self, servo: int, once: Callable[[], tuple[list[int], int, int]]) -> tuple[list[int], int]:
+        self._claim()
+        for attempt in range(TRIES):
+            self.counts.asked += 1
+            data, result, error = once()
+            if result == COMM_SUCCESS:
+                self.counts.mended += attempt > 0
+                return data, error
+            self.counts.missed += attempt == 0
+            self.counts.garbled += result == COMM_RX_CORRUPT
+        self._must(result, servo)
+        raise AssertionError("a result that is no success was not raised")
+
+    def _claim(self) -> None:
+        if threading.get_ident() != self._owner:
+            raise RuntimeError(f"{self.port.port_name}: the servo bus belongs to another thread")
+        # An exception that left the SDK in the midst of a packet leaves this set, and every later call would be busy.
+        self.port.is_using = False
+
+    def _must(self, result: int, servo: int) -> None:
+        where, right = self.port.port_name, f"power, cable and id at {self.port.baudrate} baud"
+        who = "the bus" if servo == _BROADCAST else f"servo {servo}"
+        if result == COMM_SUCCESS:
+            return
+        if result == COMM_PORT_BUSY:
+            raise RuntimeError(f"{where}: the SDK's port is busy")
+        if result == COMM_RX_CORRUPT:
+            raise ServoGarbled(f"{who} cannot be understood", where=where, right=right)
+        raise ServoSilent(f"{who} does not answer", where=where, right=right)
+
+    def _accepted(self, error: int, servo: int, what: str) -> None:
+        if error & ~ALERT:
+            why = STATUS_ERRORS.get(error & ~ALERT, f"error {error & ~ALERT}")
+            raise ServoRefused(f"servo {servo} refused {what}: {why}", where=self.port.port_name)
+
+
+def in_order(found: Iterable[int]) -> str:
+    """Ids as text, smallest first."""
+    return ", ".join(map(str, sorted(found))) or "none"

@@ -6,7 +6,7 @@ its fingers fall, and position servos that keep where they are add no energy: st
 
 Threads: one lock guards all state and is held for dictionary work and one call of the raw hand, so no call blocks
 longer than a cycle. A disk may be slow, so the latch is written outside it: a stop first shuts the gate for commands
-(no disk needed), then writes the latch, then acts; ``tick`` goes on meanwhile, and the silence bound brings HOLD even
+(no disk needed), then writes the latch, then acts; ``tick`` goes on meanwhile and brings HOLD at the next cycle, even
 where the disk hangs. The latch's own lock only keeps stops and rearms in order.
 """
 
@@ -14,53 +14,26 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from threading import Lock
 
+import numpy as np
 from numpy.typing import ArrayLike
 
-from knuckle.core.config import validate
 from knuckle.core.errors import CommandRefused, DeviceError, KnuckleError, RunError
-from knuckle.hardware.safety.config import Config
+from knuckle.hardware.safety.config import Config, checked
 from knuckle.hardware.safety.joint_guard import JointGuard
 from knuckle.hardware.safety.latch import StopLatch
 from knuckle.hardware.safety.lease import LeaseDesk
-from knuckle.hardware.safety.limiter import CommandTimes, Limiter, NotFinite
+from knuckle.hardware.safety.limiter import CommandTimes, Limiter, NotFinite, Sent
+from knuckle.hardware.safety.miss_meter import MissMeter
 from knuckle.hardware.safety.quote import quote
+from knuckle.hardware.safety.servo_guard import ServoGuard
 from knuckle.hardware.safety.states import Event, Machine, State, Transition
+from knuckle.hardware.safety.status import SafetyStatus
+from knuckle.hardware.safety.wind_down import WindDown
 from knuckle.hardware.spec.contracts import Hand, HandCommand, HandState
-from knuckle.hardware.spec.hand_spec import HandSpec
-
-
-@dataclass(frozen=True)
-class SafetyStatus:
-    """A snapshot. Counters are since start; times are ns of the hand's clock."""
-
-    state: State
-    torque: bool
-    """False where servos are limp (RELEASED, or STOPPED and released)."""
-    holder: str
-    """Who holds the lease; empty where nobody does."""
-    reason: str
-    """Why the state was entered, one line."""
-    since_ns: int
-    """When it was entered; 0 at start."""
-    changes: int
-    """How often the state changed: publish when it differs."""
-    latched: bool
-    """True while a stop is latched in the driver."""
-    problem: str
-    """What is wrong now with joints, device or latch file, one line; empty where nothing is."""
-    sent: int
-    clamped: int
-    """Commands that were changed before they were sent."""
-    refused: int
-    expired: int
-    """Commands whose validity ended with no newer one."""
-    bad_states: int
-    """Joint states that were not used."""
-    command_age_s: float
-    """Time since the last command was accepted, s; NaN before the first."""
+from knuckle.hardware.spec.hand_spec import Array, HandSpec
 
 
 class GuardedHand:
@@ -72,18 +45,22 @@ class GuardedHand:
 
     def __init__(self, raw: Hand, latch: StopLatch, mint: Callable[[], str], config: Config | None = None) -> None:
         self._raw, self._latch, self._desk = raw, latch, LeaseDesk(mint)
-        self._config = validate(config or Config(), where="safety")
+        self._config = checked(config or Config())
         self._limiter = Limiter(raw.spec, self._config)
         self._joints = JointGuard(raw.spec, self._config)
+        self._servos = ServoGuard(raw.spec, self._config)
+        self._misses = MissMeter(raw.spec.control_rate_hz, self._config)
         self._lock, self._latch_lock = Lock(), Lock()
         stopped = latch.engaged()
         self._machine = Machine(State.STOPPED if stopped else State.HOLD, stopped or "start")
         self._stops_under_way = 0
         self._now_ns = self._tick_ns = self._armed_ns = self._accepted_ns = 0
-        self._last: HandCommand | None = None
+        self._last: Sent | None = None
         self._ran_out = False
-        self._sent = self._clamped = self._refused = self._expired = 0
-        self._device_problem = self._latch_problem = ""
+        self._ramp: WindDown | None = None
+        self._sent = self._clamped = self._refused = 0
+        self._device_problem = self._effort_problem = self._latch_problem = self._concern = ""
+        self._applied = self._servos.limit
         self._owed: Callable[[], None] | None = raw.hold
         self._pay()
 
@@ -103,11 +80,23 @@ class GuardedHand:
             self._machine.check(Event.ARM)
             if self._stops_under_way:
                 raise CommandRefused("an emergency stop is under way", where="hand/arm", right="hand/rearm first")
-            trouble = self._joints.problem or self._joints.servo_errors() or self._device_problem
+            trouble = (
+                self._concern
+                or self._joints.problem
+                or self._servos.trouble()
+                or self._device_problem
+                or self._effort_problem
+            )
             if trouble:
-                raise CommandRefused(trouble, where="hand/arm", right="a hand that answers well before it is armed")
+                raise CommandRefused(
+                    trouble, where="hand/arm", right="a hand that answers well (hand/rearm acknowledges servos)"
+                )
             back = self._raw.hold if self._machine.torque else self._raw.release
+            self._servos.engage()
+            limit = self._servos.limit
             try:
+                self._raw.limit_effort(limit)
+                self._applied = limit
                 self._raw.arm()
             except KnuckleError as error:
                 self._owed, self._device_problem = back, str(error)
@@ -115,7 +104,7 @@ class GuardedHand:
                 raise
             lease = self._desk.grant(commander)
             self._machine.fire(Event.ARM, f"armed by {quote(commander)}", self._now_ns)
-            self._armed_ns, self._last, self._ran_out = self._tick_ns, None, False
+            self._armed_ns, self._last, self._ran_out, self._ramp = self._tick_ns, None, False, None
             return lease
 
     def command(
@@ -146,20 +135,16 @@ class GuardedHand:
             backwards_ns = self._tick_ns - now_ns
             if backwards_ns > 0:
                 self._joints.forget()
+                self._misses.forget()
                 self._fire(Event.FAULT, f"the clock ran backwards by {backwards_ns * 1e-6:.0f} ms")
                 self._now_ns = now_ns
             self._tick_ns = now_ns
             self._now_ns = max(self._now_ns, now_ns)
-            try:
-                self._joints.take(self._raw.read(), now_ns)
-            except KnuckleError as error:
-                self._joints.miss(str(error))
-            if self._joints.lost:
-                self._fire(Event.FAULT, self._joints.problem)
-            errors = self._joints.servo_errors()
-            if errors:
-                self._fire(Event.FAULT, errors)
-            self._expire(now_ns)
+            self._read(now_ns)
+            if self._stops_under_way:
+                self._fire(Event.FAULT, "an emergency stop is under way")
+            self._bound_effort()
+            self._watch_silence(now_ns)
             self._pay()
             return self._joints.believed()
 
@@ -170,6 +155,16 @@ class GuardedHand:
             if held:
                 self._fire(Event.DIED, f"commander {quote(name)} died")
             return held
+
+    def concern(self, reason: str) -> None:
+        """What is wrong outside the hand and its device (its watchdog), one line, until called with an empty one.
+
+        HOLD, and no arming meanwhile.
+        """
+        with self._lock:
+            self._concern = reason
+            if reason:
+                self._fire(Event.FAULT, reason)
 
     def emergency_stop(self, source: str) -> str:
         """Stop: commands refused at once, latch written, posture kept. Returns one line for whoever asked.
@@ -197,11 +192,21 @@ class GuardedHand:
     def rearm(self, source: str = "operator") -> None:
         """Clear the latched stop: HOLD, or RELEASED where torque is off. Nothing moves; arm afterwards.
 
-        Raises CommandRefused where no stop is latched, RunError where the file cannot be removed (still STOPPED).
+        Servos that were lost, failed or released are acknowledged with it, and recover. Raises CommandRefused where
+        there is nothing to clear or a servo is still warm, DeviceError where servos cannot recover, and RunError where
+        the latch cannot be removed (still STOPPED).
         """
         with self._latch_lock:
             with self._lock:
-                self._machine.check(Event.REARM)
+                stopped = self._machine.state is State.STOPPED
+                if stopped or not self._servos.trouble():
+                    self._machine.check(Event.REARM)
+                if self._servos.trouble():
+                    self._servos.check_cool()
+                    self._raw.recover()
+                    self._servos.acknowledge()
+            if not stopped:
+                return
             self._latch.clear()
             with self._lock:
                 self._latch_problem = ""
@@ -221,7 +226,15 @@ class GuardedHand:
         """A snapshot of everything worth publishing, as of the newest time seen."""
         with self._lock:
             machine = self._machine
-            problems = (self._latch_problem, self._device_problem, self._joints.problem, self._joints.servo_errors())
+            problems = (
+                self._concern,
+                self._latch_problem,
+                self._device_problem,
+                self._effort_problem,
+                self._joints.problem,
+                self._servos.trouble(),
+                self._misses.problem(self._now_ns),
+            )
             return SafetyStatus(
                 state=machine.state,
                 torque=machine.torque,
@@ -230,11 +243,14 @@ class GuardedHand:
                 since_ns=machine.since_ns,
                 changes=machine.changes,
                 latched=machine.state is State.STOPPED,
+                locked=self._servos.locked,
                 problem="; ".join(problem for problem in problems if problem),
+                effort_limit=self._servos.limit,
                 sent=self._sent,
                 clamped=self._clamped,
                 refused=self._refused,
-                expired=self._expired,
+                expired=self._misses.total,
+                miss_share=self._misses.share(self._now_ns),
                 bad_states=self._joints.bad_total,
                 command_age_s=max(0, self._now_ns - self._accepted_ns) * 1e-9 if self._sent else math.nan,
             )
@@ -243,6 +259,19 @@ class GuardedHand:
         """The last changes of state, oldest first, 64 at most."""
         with self._lock:
             return list(self._machine.history)
+
+    def _read(self, now_ns: int) -> None:
+        """Read and judge the joints and their servos."""
+        try:
+            reading = self._joints.take(self._raw.read(), now_ns)
+        except KnuckleError as error:
+            self._joints.miss(str(error))
+            reading = None
+        if self._joints.lost:
+            self._fire(Event.FAULT, self._joints.problem)
+        trouble = self._servos.take(reading) if reading is not None else ""
+        if trouble:
+            self._fire(Event.FAULT, trouble)
 
     def _command(self, names: Sequence[str], q: ArrayLike, times: CommandTimes, lease: str) -> HandCommand:
         machine = self._machine
@@ -259,13 +288,14 @@ class GuardedHand:
             )
         limited = self._limiter.limit(names, q, times, measured, self._last)
         sent = self._raw.send(limited.command)
-        self._last, self._accepted_ns, self._ran_out = limited.command, times.now_ns, False
+        self._last, self._accepted_ns = Sent(limited.command, limited.speed), times.now_ns
+        self._ran_out, self._ramp = False, None
         self._sent += 1
         self._clamped += limited.altered
         return sent
 
-    def _expire(self, now_ns: int) -> None:
-        """HOLD where the commander fell silent: one cycle after validity ended, and never later than the bound."""
+    def _watch_silence(self, now_ns: int) -> None:
+        """Where the commander fell silent: the last command for one cycle more, then a ramp, then HOLD in time."""
         if self._machine.state is not State.ARMED:
             return
         config, last = self._config, self._last
@@ -273,13 +303,42 @@ class GuardedHand:
             if now_ns - self._armed_ns >= config.first_command_s * 1e9:
                 self._fire(Event.EXPIRED, f"no command within {config.first_command_s:g} s of arming")
             return
-        if now_ns > last.valid_until_ns and not self._ran_out:
+        if now_ns > last.command.valid_until_ns and not self._ran_out:
             self._ran_out = True
-            self._expired += 1
-        silent_ns = now_ns - self._accepted_ns
-        one_cycle_ns = 1e9 / self.spec.control_rate_hz
-        if now_ns >= last.valid_until_ns + one_cycle_ns or silent_ns >= config.silence_s * 1e9:
-            self._fire(Event.EXPIRED, f"{quote(self._desk.holder)} sent no command for {silent_ns * 1e-6:.0f} ms")
+            self._misses.missed(now_ns)
+        one_cycle_later = last.command.valid_until_ns + round(1e9 / self.spec.control_rate_hz)
+        begins_ns = min(one_cycle_later, self._accepted_ns + round((config.silence_s - config.ramp_s) * 1e9))
+        measured = self._joints.good
+        if now_ns < begins_ns or measured is None:
+            return
+        if self._ramp is None:
+            self._ramp = WindDown(self.spec, begins_ns, config.ramp_s, measured, last.command.q)
+        if self._ramp.over(now_ns):
+            silent_ms = (now_ns - self._accepted_ns) * 1e-6
+            self._fire(Event.EXPIRED, f"{quote(self._desk.holder)} sent no command for {silent_ms:.0f} ms")
+            return
+        self._slow_down(self._ramp.target(now_ns), last, now_ns)
+
+    def _slow_down(self, target: Array, last: Sent, now_ns: int) -> None:
+        """Send a target of the ramp; a command that still comes goes on from there, and from rest."""
+        try:
+            self._raw.send(HandCommand(now_ns, now_ns + round(self._config.ramp_s * 1e9), target))
+        except KnuckleError as error:
+            self._fire(Event.FAULT, str(error))
+            return
+        self._last = Sent(replace(last.command, q=target), np.zeros(self.spec.dof))
+
+    def _bound_effort(self) -> None:
+        """Tell the raw hand what each joint may push with, where that has changed; tried again until it has heard."""
+        limit = self._servos.limit
+        if np.array_equal(limit, self._applied):
+            return
+        try:
+            self._raw.limit_effort(limit)
+        except KnuckleError as error:
+            self._effort_problem = str(error)
+            return
+        self._applied, self._effort_problem = limit, ""
 
     def _fire(self, event: Event, reason: str) -> None:
         """Take an event and act on it: state first, then the raw hand, so that a failing device cannot undo it."""

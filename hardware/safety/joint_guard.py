@@ -28,13 +28,14 @@ class JointGuard:
         """True where there were more bad cycles in a row than the last good reading may stand in for."""
         return self.bad_in_a_row > self._config.bad_cycles
 
-    def take(self, reading: HandState, now_ns: int) -> None:
-        """Judge a reading made at about ``now_ns``."""
+    def take(self, reading: HandState, now_ns: int) -> HandState | None:
+        """Judge a reading made at about ``now_ns``; it is given back where it is good."""
         problem = self.judge(reading, now_ns)
         if problem:
             self.miss(problem)
-            return
+            return None
         self.good, self.problem, self.bad_in_a_row = reading, "", 0
+        return reading
 
     def miss(self, problem: str) -> None:
         """Count a cycle without a good reading."""
@@ -53,7 +54,8 @@ class JointGuard:
     def judge(self, reading: HandState, now_ns: int) -> str:
         """What is wrong with a reading, one line; empty where nothing is."""
         spec, config = self._spec, self._config
-        if any(np.shape(values) != (spec.dof,) for values in (reading.q, reading.dq, reading.error)):
+        arrays = (reading.q, reading.dq, reading.effort, reading.temperature, reading.error)
+        if any(np.shape(values) != (spec.dof,) for values in arrays):
             return f"joint state has not {spec.dof} joints"
         bad = ~(np.isfinite(reading.q) & np.isfinite(reading.dq))
         if bad.any():
@@ -69,12 +71,6 @@ class JointGuard:
         if self.good is not None and reading.stamp_ns < self.good.stamp_ns:
             return "joint state is older than the one before it"
         return ""
-
-    def servo_errors(self) -> str:
-        """The joints whose servos report an error in the last good reading, one line; empty where none does."""
-        if self.good is None or not self.good.error.any():
-            return ""
-        return f"servo error reported by {self._names(self.good.error != 0)}"
 
     def _names(self, mask: NDArray[np.bool_]) -> str:
         return quote_all(name for name, hit in zip(self._spec.joint_names, mask, strict=True) if hit)

@@ -5,11 +5,16 @@ A target t that is sent lies, joint by joint, in the envelope
     [lower, upper]  and  [m - S, m + S],   m = clip(measured, lower, upper)
     S = step_scale * policy_speed / control_rate + velocity_limit * (age of the command against the measured posture)
 
-which is never empty. Inside it t moves from the last sent target p by at most V * dt, where dt is the time between
-the stamps of the two commands and V = slew_scale * (2 * policy_speed + velocity_limit). Where p itself lies outside
-the envelope (the joint was pushed away from its target) that counts from the envelope's nearest point: towards the
-measured posture is the safe direction. Stamps must grow, so a flood of commands gains no speed: the allowances add up
-to the time that passed.
+which is never empty. Inside it t moves from the last sent target p with a speed v between the stamps of the two
+commands that is bounded by
+
+    |v| <= V = slew_scale * F,   F = 2 * policy_speed + velocity_limit
+    v between min(0, u - G dt) and max(0, u + G dt),   G = gain_scale * 2 F * control_rate
+
+where u is the speed at which p was reached: speed is gained slowly and lost at once, as standing still is safe. Where p
+itself lies outside the envelope (the joint was pushed away from its target) the way counts from the envelope's nearest
+point: towards the measured posture is the safe direction. Stamps must grow, so a flood of commands gains no speed: the
+allowances add up to the time that passed. The first command of a lease is bounded by the envelope alone.
 """
 
 from __future__ import annotations
@@ -21,9 +26,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from knuckle.core.config import validate
 from knuckle.core.errors import CommandRefused
-from knuckle.hardware.safety.config import Config
+from knuckle.hardware.safety.config import Config, checked
 from knuckle.hardware.safety.quote import quote_all
 from knuckle.hardware.spec.contracts import HandCommand, HandState
 from knuckle.hardware.spec.hand_spec import Array, HandSpec
@@ -45,18 +49,28 @@ class CommandTimes:
 
 
 @dataclass(frozen=True)
-class Limited:
-    """A command that may be sent, and how many of its joints each bound changed."""
+class Sent:
+    """The last target that was sent, and the speed at which it was reached, rad/s, (dof,)."""
 
     command: HandCommand
+    speed: Array
+
+
+@dataclass(frozen=True)
+class Limited:
+    """A command that may be sent, the speed it asks for, and how many of its joints each bound changed."""
+
+    command: HandCommand
+    speed: Array
     position: int
     velocity: int
+    acceleration: int
     step: int
 
     @property
     def altered(self) -> bool:
         """True where any joint was changed."""
-        return self.position + self.velocity + self.step > 0
+        return self.position + self.velocity + self.acceleration + self.step > 0
 
 
 class Limiter:
@@ -64,14 +78,17 @@ class Limiter:
 
     def __init__(self, spec: HandSpec, config: Config) -> None:
         self.spec = spec
-        self.config = validate(config, where="safety")
+        self.config = checked(config)
         self.step_rad = config.step_scale * spec.policy_speed / spec.control_rate_hz
         """Farthest a target may lie from the posture its command answers, rad."""
-        self.slew_rad_s: Array = config.slew_scale * (2.0 * spec.policy_speed + spec.velocity_limit)
+        fastest = 2.0 * spec.policy_speed + spec.velocity_limit
+        self.slew_rad_s: Array = config.slew_scale * fastest
         """Fastest a target may move between two sent commands, rad/s, (dof,)."""
+        self.gain_rad_s2: Array = config.gain_scale * 2.0 * fastest * spec.control_rate_hz
+        """Fastest it may gain speed, rad/s^2, (dof,)."""
 
     def limit(
-        self, names: Sequence[str], q: ArrayLike, times: CommandTimes, measured: HandState, last: HandCommand | None
+        self, names: Sequence[str], q: ArrayLike, times: CommandTimes, measured: HandState, last: Sent | None
     ) -> Limited:
         """The command to send for targets ``q`` (rad) of the joints ``names``, in the spec's order.
 
@@ -89,17 +106,22 @@ class Limiter:
             raise CommandRefused("the measured posture is not finite", where=WHERE, right="a good joint state")
         inside = np.clip(wanted, self.spec.lower, self.spec.upper)
         low, high = self.envelope(measured, times.stamp_ns)
-        slewed = inside
+        start = np.clip(measured.q, low, high) if last is None else np.clip(last.command.q, low, high)
+        dt = 1.0 / self.spec.control_rate_hz if last is None else (times.stamp_ns - last.command.stamp_ns) * 1e-9
+        slewed = eased = inside
         if last is not None:
-            reach = self.slew_rad_s * (times.stamp_ns - last.stamp_ns) * 1e-9
-            start = np.clip(last.q, low, high)
-            slewed = np.clip(inside, start - reach, start + reach)
-        sent = np.clip(slewed, low, high)
+            gain = self.gain_rad_s2 * dt
+            slowest, fastest = np.minimum(0.0, last.speed - gain), np.maximum(0.0, last.speed + gain)
+            slewed = np.clip(inside, start - self.slew_rad_s * dt, start + self.slew_rad_s * dt)
+            eased = np.clip(slewed, start + slowest * dt, start + fastest * dt)
+        sent = np.clip(eased, low, high)
         return Limited(
             command=HandCommand(times.stamp_ns, valid_until_ns, sent),
+            speed=(sent - start) / dt,
             position=int(np.count_nonzero(inside != wanted)),
             velocity=int(np.count_nonzero(slewed != inside)),
-            step=int(np.count_nonzero(sent != slewed)),
+            acceleration=int(np.count_nonzero(eased != slewed)),
+            step=int(np.count_nonzero(sent != eased)),
         )
 
     def envelope(self, measured: HandState, stamp_ns: int) -> tuple[Array, Array]:
@@ -112,7 +134,7 @@ class Limiter:
         step = self.step_rad + self.spec.velocity_limit * age_s
         return np.maximum(self.spec.lower, centre - step), np.minimum(self.spec.upper, centre + step)
 
-    def _check_times(self, times: CommandTimes, last: HandCommand | None) -> int:
+    def _check_times(self, times: CommandTimes, last: Sent | None) -> int:
         """The end of validity, capped, or CommandRefused."""
         age_s = (times.now_ns - times.stamp_ns) * 1e-9
         if age_s > self.config.max_age_s:
@@ -132,7 +154,7 @@ class Limiter:
             raise CommandRefused(
                 f"its validity ended {late_ms:.0f} ms ago", where=WHERE, right="a time_from_start that covers the way"
             )
-        if last is not None and times.stamp_ns <= last.stamp_ns:
+        if last is not None and times.stamp_ns <= last.command.stamp_ns:
             raise CommandRefused(
                 "a command with this stamp or a later one was already sent", where=WHERE, right="stamps that grow"
             )

@@ -76,8 +76,8 @@ class Hand(Protocol):
     def limit_effort(self, limit: Array) -> None:
         """Bound each joint's torque from now on, (dof,), N m, at most the spec's own limit.
 
-        0 takes the torque off that joint alone, and neither ``arm`` nor ``hold`` brings it back before another limit
-        does. Raises DeviceError where it cannot be bounded.
+        0 takes the torque off that joint alone. No limit turns torque on: ``arm`` does, for joints whose limit is above
+        0, and ``hold`` for none. Raises DeviceError where it cannot be bounded.
         """
         ...
 

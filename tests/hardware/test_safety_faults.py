@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -22,23 +23,106 @@ def state_of(rig) -> State:
 
 
 @pytest.mark.parametrize("validity", [1, 20 * MS, PERIOD, 150 * MS, 10_000 * MS])
-def test_silence_leads_to_hold_by_250_ms_and_not_before_one_cycle_after_validity(rig, validity):
+def test_silence_keeps_the_target_for_one_cycle_then_decelerates_and_holds_by_250_ms(rig, validity):
     lease = rig.armed()
     rig.run(50 * MS)
     target = rig.send(lease, rig.raw.q + 0.25, validity=validity).q
     start = rig.now
+    begins = min(min(validity, 200 * MS) + PERIOD, 180 * MS)
     while state_of(rig) is State.ARMED:
-        assert np.array_equal(rig.raw.target, target)
+        if rig.now - start < begins:
+            assert np.array_equal(rig.raw.target, target)
+        else:
+            assert rig.raw.sent[-1].stamp_ns == rig.now
+            assert rig.raw.sent[-1].valid_until_ns == rig.now + 60 * MS
         rig.run()
     took = rig.now - start
-    ends = min(validity, 200 * MS) + PERIOD
-    assert took <= 250 * MS
-    assert min(ends, 240 * MS) <= took <= min(ends + 10 * MS, 250 * MS)
+    assert begins + 60 * MS <= took <= min(begins + 70 * MS, 250 * MS)
+    assert len(rig.raw.sent) in (6, 7)
     status = rig.hand.status()
     assert (status.state, status.holder) == (State.HOLD, "")
     assert status.reason == f"'policy' sent no command for {took / MS:.0f} ms"
     assert np.array_equal(rig.raw.target, rig.raw.q)
     assert rig.raw.made("hold") == 2
+
+
+def test_a_moving_joint_is_decelerated_between_where_it_is_and_where_it_was_sent(rig):
+    lease = rig.armed()
+    target = rig.send(lease, SPEC.home + 0.25, validity=1).q
+    rig.raw.broken = {"q": SPEC.home, "dq": np.full(SPEC.dof, 2.0)}
+    rig.run(90 * MS)
+    began = PERIOD + 1
+    ways = []
+    while state_of(rig) is State.ARMED:
+        rig.run()
+        ways.append((rig.now - 10 * MS - began, rig.raw.sent[-1].q - SPEC.home))
+    ways = ways[:-1]
+    assert len(ways) >= 4
+    for passed, way in ways:
+        t = passed * 1e-9
+        assert np.allclose(way, 2.0 * (t - t * t / 0.12), atol=1e-9)
+    assert all((first[1] <= second[1]).all() for first, second in pairwise(ways))
+    assert (ways[-1][1] <= np.minimum(0.06, target - SPEC.home) + 1e-9).all()
+
+
+def test_a_late_command_ends_the_deceleration_and_is_bounded_from_where_that_came_to(rig):
+    lease = rig.armed()
+    rig.send(lease, rig.raw.q + 0.25, validity=1)
+    rig.run(110 * MS)
+    assert state_of(rig) is State.ARMED
+    ramped = rig.raw.sent[-1].q
+    stamp = rig.raw.sent[0].stamp_ns
+    assert rig.raw.sent[-1].stamp_ns > stamp
+    age = rig.now - stamp - MS
+    late = rig.send(lease, SPEC.home - 9.0, age=age, validity=age + 80 * MS)
+    gain = 1.25 * 2 * (7.0 + SPEC.velocity_limit) * 12.0 * 0.001
+    low = np.maximum(SPEC.lower, rig.raw.q - 0.30625 - SPEC.velocity_limit * (rig.now - stamp - MS) * 1e-9)
+    assert np.allclose(late.q, np.maximum(low, ramped - gain * 0.001), atol=1e-9)
+    rig.run(50 * MS)
+    assert state_of(rig) is State.ARMED
+    assert rig.raw.sent[-1] is late
+    assert rig.hand.status().expired == 1
+
+
+@pytest.mark.parametrize("failure", ["failing", "refusing"])
+def test_a_raw_hand_that_fails_while_it_decelerates_holds_at_once(rig, failure):
+    lease = rig.armed()
+    rig.send(lease, validity=1)
+    rig.run(80 * MS)
+    if failure == "failing":
+        rig.raw.failing = {"send"}
+    else:
+        rig.raw.refusing = True
+    rig.run(20 * MS)
+    assert state_of(rig) is State.HOLD
+    assert ("send failed" if failure == "failing" else "busy") in rig.hand.status().reason
+
+
+def test_too_many_late_commands_are_a_problem_until_ten_seconds_have_passed(rig):
+    lease = rig.armed()
+
+    def late(gap):
+        rig.run(gap)
+        rig.send(lease, validity=40 * MS)
+
+    rig.send(lease, validity=40 * MS)
+    late(60 * MS)
+    status = rig.hand.status()
+    assert (status.expired, status.problem) == (1, "")
+    assert status.miss_share == pytest.approx(1 / 120)
+    late(60 * MS)
+    assert rig.hand.status().problem == "1.7% of the commands of the last 10 s were late"
+    for _ in range(330):
+        late(30 * MS)
+    assert (rig.hand.status().expired, rig.hand.status().problem) == (
+        2,
+        "1.7% of the commands of the last 10 s were late",
+    )
+    late(30 * MS)
+    assert (rig.hand.status().expired, rig.hand.status().problem) == (2, "")
+    late(30 * MS)
+    late(30 * MS)
+    assert rig.hand.status().miss_share == 0.0
 
 
 def test_each_late_command_is_counted_once_and_a_prompt_one_never(rig):
@@ -154,7 +238,7 @@ def test_a_servo_error_leads_to_hold_at_once(rig):
     rig.armed()
     rig.raw.broken = {"error": np.eye(1, SPEC.dof, 8, dtype=np.int32)[0]}
     assert rig.run() is not None
-    assert rig.hand.status().reason == "servo error reported by 'joint_f3_2'"
+    assert rig.hand.status().reason == "servo error: 'joint_f3_2'"
     assert state_of(rig) is State.HOLD
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from knuckle.core.errors import CommandRefused, ConfigError
 from knuckle.hardware.safety.config import Config
-from knuckle.hardware.safety.limiter import CommandTimes, Limited, Limiter, NotFinite
+from knuckle.hardware.safety.limiter import CommandTimes, Limited, Limiter, NotFinite, Sent
 from knuckle.hardware.spec.action_map import ActionMap
 from knuckle.hardware.spec.contracts import HandCommand
 from knuckle.hardware.spec.dclaw import dclaw
@@ -31,8 +31,8 @@ def times(stamp=T, valid_until=None, now=None):
     return CommandTimes(stamp, stamp + PERIOD if valid_until is None else valid_until, stamp if now is None else now)
 
 
-def sent_before(q, stamp):
-    return HandCommand(stamp, stamp + PERIOD, np.asarray(q, dtype=float))
+def sent_before(q, stamp, speed=0.0):
+    return Sent(HandCommand(stamp, stamp + PERIOD, np.asarray(q, dtype=float)), np.full(SPEC.dof, float(speed)))
 
 
 def postures(beyond=0.0):
@@ -56,7 +56,8 @@ def test_a_full_reversal_of_the_action_map_at_full_speed_passes_unaltered(state_
     first = act.target(q0, np.full(SPEC.dof, direction))
     q1 = q0 + moved * SPEC.velocity_limit * PERIOD * 1e-9
     second = act.target(q1, np.full(SPEC.dof, -direction))
-    limited = LIMITER.limit(NAMES, second, times(T + PERIOD), state_at(T + PERIOD, q1), sent_before(first, T))
+    fastest = direction * (2 * SPEC.policy_speed + SPEC.velocity_limit.max())
+    limited = LIMITER.limit(NAMES, second, times(T + PERIOD), state_at(T + PERIOD, q1), sent_before(first, T, fastest))
     assert not limited.altered
     assert np.array_equal(limited.command.q, second)
 
@@ -76,9 +77,9 @@ def test_every_output_of_the_action_map_at_its_rate_passes_unaltered(state_at, s
             state_at(stamp + late, newest),
             last,
         )
-        assert (limited.position, limited.velocity, limited.step) == (0, 0, 0)
+        assert (limited.position, limited.velocity, limited.acceleration, limited.step) == (0, 0, 0, 0)
         assert np.array_equal(limited.command.q, target)
-        last = limited.command
+        last = Sent(limited.command, limited.speed)
         q = q + motion * SPEC.velocity_limit * PERIOD * 1e-9
         stamp += PERIOD
 
@@ -89,7 +90,8 @@ def test_the_action_map_passes_at_a_rate_of_80_ms_too(state_at):
     q0 = SPEC.home
     q1 = q0 - SPEC.velocity_limit * dt * 1e-9
     first, second = act.target(q0, np.ones(SPEC.dof)), act.target(q1, -np.ones(SPEC.dof))
-    assert not LIMITER.limit(NAMES, second, times(T + dt), state_at(T + dt, q1), sent_before(first, T)).altered
+    last = sent_before(first, T, 2 * SPEC.policy_speed + SPEC.velocity_limit.max())
+    assert not LIMITER.limit(NAMES, second, times(T + dt), state_at(T + dt, q1), last).altered
 
 
 def in_envelope(limited: Limited, measured, stamp) -> bool:
@@ -132,11 +134,23 @@ def test_no_sequence_of_inputs_yields_a_target_outside_the_envelope(state_at, st
             continue
         assert in_envelope(limited, measured, now - age)
         if last is not None:
-            low, high = LIMITER.envelope(measured, now - age)
-            outside = np.maximum(0.0, np.maximum(low - last.q, last.q - high))
-            reach = 1.25 * (7.0 + SPEC.velocity_limit) * (limited.command.stamp_ns - last.stamp_ns) * 1e-9
-            assert (np.abs(limited.command.q - last.q) <= reach + outside + ULP).all()
-        last = limited.command
+            held_to_its_speeds(limited, measured, now - age, last)
+        last = Sent(limited.command, limited.speed)
+
+
+def held_to_its_speeds(limited: Limited, measured, stamp, last: Sent) -> None:
+    """Velocity and acceleration as the module's text writes them, with numbers of this test's own."""
+    dt = (stamp - last.command.stamp_ns) * 1e-9
+    centre = np.clip(measured.q, SPEC.lower, SPEC.upper)
+    reach = 1.05 * 3.5 / 12.0 + SPEC.velocity_limit * max(0, measured.stamp_ns - stamp) * 1e-9
+    low, high = np.maximum(SPEC.lower, centre - reach), np.minimum(SPEC.upper, centre + reach)
+    way = limited.command.q - np.minimum(np.maximum(last.command.q, low), high)
+    fastest = 1.25 * (7.0 + SPEC.velocity_limit)
+    gained = 1.25 * 2 * (7.0 + SPEC.velocity_limit) * 12.0 * dt
+    assert (np.abs(way) <= fastest * dt + ULP).all()
+    assert (way <= np.maximum(0.0, last.speed + gained) * dt + ULP).all()
+    assert (way >= np.minimum(0.0, last.speed - gained) * dt - ULP).all()
+    assert np.allclose(limited.speed * dt, way, atol=ULP)
 
 
 @pytest.mark.parametrize("joint", range(SPEC.dof))
@@ -173,13 +187,41 @@ def test_a_target_moves_no_faster_than_its_bound_between_two_commands(state_at, 
     dt = 10 * MS
     reach = 1.25 * (2 * 3.5 + SPEC.velocity_limit[joint]) * 0.01
     measured = state_at(T + dt, np.zeros(SPEC.dof))
+    last = sent_before(np.zeros(SPEC.dof), T, sign * 100.0)
     for value in (reach - 1e-6, reach, reach + 1e-6, 0.3):
         wanted = np.zeros(SPEC.dof)
         wanted[joint] = sign * value
-        limited = LIMITER.limit(NAMES, wanted, times(T + dt), measured, sent_before(np.zeros(SPEC.dof), T))
+        limited = LIMITER.limit(NAMES, wanted, times(T + dt), measured, last)
         assert limited.command.q[joint] == pytest.approx(sign * min(value, reach), abs=1e-15)
         assert limited.velocity == (value > reach)
-        assert limited.step == limited.position == 0
+        assert limited.step == limited.position == limited.acceleration == 0
+        assert limited.altered == (value > reach)
+
+
+@pytest.mark.parametrize("joint", range(SPEC.dof))
+@pytest.mark.parametrize("sign", [-1.0, 1.0])
+@pytest.mark.parametrize("before", [-1.0, 0.0, 0.5])
+def test_a_target_gains_speed_no_faster_than_its_bound_and_stops_at_once(state_at, joint, sign, before):
+    """``before`` is the speed it already had that way, in gains of this command."""
+    dt = 10 * MS
+    gain = 1.25 * 2 * (2 * 3.5 + SPEC.velocity_limit[joint]) * 12 * 0.01
+    reach = max(0.0, before + 1.0) * gain * 0.01
+    measured = state_at(T + dt, np.zeros(SPEC.dof))
+    last = sent_before(np.zeros(SPEC.dof), T, sign * before * gain)
+    for value in (0.0, reach - 1e-6, reach, reach + 1e-6, 0.1):
+        wanted = np.zeros(SPEC.dof)
+        wanted[joint] = sign * max(value, 0.0)
+        limited = LIMITER.limit(NAMES, wanted, times(T + dt), measured, last)
+        assert limited.command.q[joint] == pytest.approx(sign * min(max(value, 0.0), reach), abs=1e-15)
+        assert limited.speed[joint] == pytest.approx(limited.command.q[joint] / 0.01, abs=1e-12)
+        assert limited.acceleration == (value > reach + 1e-15)
+        assert limited.altered == bool(limited.acceleration)
+        assert limited.step == limited.position == limited.velocity == 0
+
+
+def test_the_first_command_counts_as_one_control_cycle_from_the_measured_posture(state_at):
+    limited = LIMITER.limit(NAMES, SPEC.home + 0.2, times(), state_at(T, SPEC.home), None)
+    assert np.allclose(limited.speed, 0.2 * 12.0)
 
 
 def test_counts_are_joints_and_each_bound_counts_its_own(state_at):
@@ -194,7 +236,7 @@ def test_a_joint_pushed_away_from_its_target_is_not_dragged_back_faster_than_a_s
     """The envelope about the measured posture wins over the old target, and the velocity bound counts from its edge."""
     pushed = SPEC.home + 0.45
     edge = pushed - LIMITER.step_rad
-    last = sent_before(SPEC.home - 0.4, T)
+    last = sent_before(SPEC.home - 0.4, T, 100.0)
     back = LIMITER.limit(NAMES, SPEC.home - 0.4, times(T + MS), state_at(T + MS, pushed), last)
     assert np.allclose(back.command.q, edge, atol=1e-12)
     on = LIMITER.limit(NAMES, pushed, times(T + MS), state_at(T + MS, pushed), last)
@@ -333,7 +375,16 @@ def test_tighter_scales_tighten_the_envelope(state_at):
     assert limited.step == SPEC.dof
 
 
-@pytest.mark.parametrize("change", [{"step_scale": 2.1}, {"slew_scale": 0.0}, {"max_age_s": math.nan}])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"step_scale": 2.1},
+        {"slew_scale": 0.0},
+        {"max_age_s": math.nan},
+        {"warm_c": 70.0},
+        {"ramp_s": 0.2, "silence_s": 0.2},
+    ],
+)
 def test_a_configuration_out_of_range_is_refused_with_its_key(change):
     with pytest.raises(ConfigError, match=f"safety.{next(iter(change))}: "):
         Limiter(SPEC, replace(Config(), **change))

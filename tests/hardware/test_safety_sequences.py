@@ -14,14 +14,33 @@ from hypothesis import strategies as st
 
 from knuckle.core.errors import KnuckleError
 from knuckle.hardware.safety.states import State
+from knuckle.hardware.spec.contracts import REBOOTED
 from knuckle.hardware.spec.dclaw import dclaw
 
 SPEC = dclaw(3)
 NAMES = SPEC.joint_names
 MS = 1_000_000
-STEP = 1.05 * SPEC.policy_speed / SPEC.control_rate_hz
+# The envelope's numbers, written out here a second time; nothing below calls the code that keeps to them.
+STEP = 1.05 * 3.5 / 12.0
+FASTEST = 1.25 * (2 * 3.5 + SPEC.velocity_limit)
+GAIN = 1.25 * 2 * (2 * 3.5 + SPEC.velocity_limit) * 12.0
+RAMP = 0.06
+EPS = 1e-9
 
-BROKEN = ({}, {}, {"q": np.full(9, math.nan)}, {"error": np.ones(9, np.int32)})
+CALLS = ["read", "send", "hold", "arm", "release", "limit_effort", "recover"]
+BROKEN = (
+    {},
+    {},
+    {},
+    {"q": np.full(9, math.nan)},
+    {"error": np.ones(9, np.int32)},
+    {"error": np.full(9, REBOOTED, np.int32)},
+    {"temperature": np.linspace(55.0, 68.0, 9)},
+    {"temperature": np.linspace(55.0, 75.0, 9)},
+    {"effort": np.full(9, 2.6)},
+    {"effort": np.full(9, -9.0)},
+    {"dq": np.full(9, 1e6)},
+)
 
 offsets = st.one_of(
     st.sampled_from([math.nan, math.inf, -math.inf, 0.0, 0.3, -0.3, 1e300, -1e300]), st.floats(-0.5, 0.5)
@@ -40,10 +59,11 @@ acts = st.one_of(
     st.tuples(st.just("arm"), st.sampled_from(["policy", "page"])),
     st.tuples(st.sampled_from(["stop", "rearm", "hold", "release", "restart"])),
     st.tuples(st.just("died"), st.sampled_from(["policy", "page"])),
-    st.tuples(
-        st.just("break"), st.sampled_from([{}, {}, {"q": np.full(9, math.nan)}, {"error": np.ones(9, np.int32)}])
-    ),
-    st.tuples(st.just("fail"), st.sets(st.sampled_from(["read", "send", "hold", "arm", "release"]), max_size=2)),
+    st.tuples(st.just("run"), st.sampled_from([10 * MS, 160 * MS, 1_100 * MS])),
+    st.tuples(st.just("break"), st.sampled_from(BROKEN)),
+    st.tuples(st.just("fail"), st.sets(st.sampled_from(CALLS), max_size=2)),
+    st.tuples(st.just("jump"), st.sampled_from([-3_600_000 * MS, -5 * MS, 3_600_000 * MS])),
+    st.tuples(st.just("concern"), st.sampled_from(["", "the watchdog died"])),
     st.tuples(st.just("push"), st.floats(-0.6, 0.6)),
 )
 
@@ -53,24 +73,85 @@ class Monitor:
 
     def __init__(self, rig) -> None:
         self.rig = rig
-        self.may_send = False
-        passed = rig.raw.send
+        self.commanding = self.ticking = False
+        self.last = None
+        """Stamp, target and speed of the last write of this lease."""
+        self.ramp = None
+        self.hottest = np.full(SPEC.dof, -math.inf)
+        """Of each servo since the hand was armed."""
+        self.passed = {name: getattr(rig.raw, name) for name in ("send", "arm", "limit_effort", "read")}
+        for name in self.passed:
+            setattr(rig.raw, name, getattr(self, name))
 
-        def send(command):
-            q, raw = command.q, rig.raw
-            assert self.may_send
-            assert q.shape == (SPEC.dof,)
-            assert np.isfinite(q).all()
-            assert (SPEC.lower <= q).all()
-            assert (q <= SPEC.upper).all()
-            measured = np.clip(rig.believed.q, SPEC.lower, SPEC.upper)
-            age = max(0, rig.believed.stamp_ns - command.stamp_ns) * 1e-9
-            assert age <= 0.25
-            assert (np.abs(q - measured) <= STEP + SPEC.velocity_limit * age + 1e-9).all()
-            assert raw.now_ns <= command.valid_until_ns <= command.stamp_ns + 200 * MS
-            return passed(command)
+    def read(self):
+        state = self.passed["read"]()
+        if np.isfinite(state.q).all():
+            self.state = state
+            self.hottest = np.fmax(self.hottest, state.temperature)
+        return state
 
-        rig.raw.send = send
+    def arm(self):
+        self.last = self.ramp = None
+        if "temperature" in self.rig.raw.broken:
+            assert (self.state.temperature < 70.0).all()
+        self.hottest = np.full(SPEC.dof, -math.inf)
+        self.passed["arm"]()
+
+    def limit_effort(self, limit):
+        degrees = self.state.temperature
+        derated = 1.0 - 0.6 * np.clip((np.nan_to_num(degrees, nan=0.0) - 60.0) / 10.0, 0.0, 1.0)
+        assert limit.shape == (SPEC.dof,)
+        assert (limit >= 0.0).all()
+        assert (limit <= derated * SPEC.effort_limit + EPS).all()
+        assert (limit[self.hottest >= 70.0] == 0.0).all()
+        self.passed["limit_effort"](limit)
+
+    def send(self, command):
+        q, raw = command.q, self.rig.raw
+        assert self.commanding or self.ticking
+        assert q.shape == (SPEC.dof,)
+        assert np.isfinite(q).all()
+        assert (SPEC.lower <= q).all()
+        assert (q <= SPEC.upper).all()
+        if self.ticking:
+            self.slowing(command)
+        else:
+            self.moving(command)
+        assert raw.now_ns <= command.valid_until_ns <= command.stamp_ns + 200 * MS
+        return self.passed["send"](command)
+
+    def moving(self, command):
+        """A command: near the measured posture, and from the last target no faster than speed and its gain allow."""
+        q, measured = command.q, self.rig.believed
+        centre = np.clip(measured.q, SPEC.lower, SPEC.upper)
+        age = max(0, measured.stamp_ns - command.stamp_ns) * 1e-9
+        assert age <= 0.25
+        reach = STEP + SPEC.velocity_limit * age
+        assert (np.abs(q - centre) <= reach + EPS).all()
+        self.ramp = None
+        speed = (q - centre) * 12.0
+        if self.last is not None:
+            stamp, target, before = self.last
+            dt = (command.stamp_ns - stamp) * 1e-9
+            assert dt > 0.0
+            low, high = np.maximum(SPEC.lower, centre - reach), np.minimum(SPEC.upper, centre + reach)
+            speed = (q - np.minimum(np.maximum(target, low), high)) / dt
+            assert (np.abs(speed) <= FASTEST + EPS / dt).all()
+            assert (speed <= np.maximum(0.0, before + GAIN * dt) + EPS / dt).all()
+            assert (speed >= np.minimum(0.0, before - GAIN * dt) - EPS / dt).all()
+        self.last = (command.stamp_ns, q.copy(), speed)
+
+    def slowing(self, command):
+        """After silence: between where the ramp began and the last target, no farther than a standstill needs."""
+        assert self.last is not None
+        if self.ramp is None:
+            self.ramp = (self.rig.raw.now_ns, np.clip(self.state.q, SPEC.lower, SPEC.upper), self.last[1])
+        began, start, target = self.ramp
+        assert self.rig.raw.now_ns - began < (RAMP + 0.01) * 1e9
+        assert (np.minimum(start, target) - EPS <= command.q).all()
+        assert (command.q <= np.maximum(start, target) + EPS).all()
+        assert (np.abs(command.q - start) <= SPEC.velocity_limit * RAMP / 2 + EPS).all()
+        self.last = (self.last[0], command.q.copy(), np.zeros(SPEC.dof))
 
 
 class Player:
@@ -79,7 +160,7 @@ class Player:
     def __init__(self, make_rig, folder: Path) -> None:
         self.make_rig, self.folder = make_rig, folder
         self.lease, self.old, self.accepted = "", "", 0
-        self.begin(0)
+        self.begin(24 * 3_600_000 * MS)
 
     def begin(self, now: int) -> None:
         self.rig = self.make_rig(self.folder)
@@ -91,12 +172,14 @@ class Player:
         for _ in range(time // (10 * MS)):
             self.rig.now += 10 * MS
             self.rig.raw.advance(self.rig.now)
+            self.monitor.ticking = True
             self.rig.believed = self.rig.hand.tick(self.rig.now) or getattr(self.rig, "believed", None)
+            self.monitor.ticking = False
             assert state_is_live(self) or self.rig.hand.status().state is not State.ARMED
 
     def play(self, act) -> None:
         hand, before = self.rig.hand, self.rig.hand.status()
-        self.monitor.may_send = act[0] == "command" and before.state is State.ARMED
+        self.monitor.commanding = act[0] == "command" and before.state is State.ARMED
         said = ""
         try:
             self.do(*act)
@@ -139,6 +222,13 @@ class Player:
             rig.raw.broken = dict(rest[0])
         elif kind == "fail":
             rig.raw.failing = set(rest[0])
+        elif kind == "jump":
+            rig.now = rig.raw.now_ns = rig.now + rest[0]
+            self.accepted = min(self.accepted, rig.now + 2_000 * MS)
+            self.run(10 * MS)
+            assert hand.status().state is not State.ARMED or abs(rest[0]) < 1_000 * MS
+        elif kind == "concern":
+            hand.concern(rest[0])
         elif kind == "push":
             rig.raw.q = np.clip(rig.raw.q + rest[0], SPEC.lower - 0.4, SPEC.upper + 0.4)
         elif kind == "restart":
@@ -217,7 +307,7 @@ def test_many_threads_at_once_end_in_a_consistent_state(tmp_path, make_rig):
             thread.join(10)
     assert problems == []
     assert not any(thread.is_alive() for thread in threads)
-    assert rig.hand.status().sent == len(rig.raw.sent) > 0
+    assert 0 < rig.hand.status().sent <= len(rig.raw.sent)
     assert all(((SPEC.lower <= c.q) & (c.q <= SPEC.upper)).all() for c in rig.raw.sent)
     rig.hand.emergency_stop("end")
     assert rig.hand.status().state is State.STOPPED

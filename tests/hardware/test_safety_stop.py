@@ -158,7 +158,7 @@ class SlowLatch:
         pass
 
 
-def test_while_the_disk_hangs_commands_are_refused_cycles_go_on_and_silence_brings_hold(rig):
+def test_while_the_disk_hangs_commands_are_refused_and_the_next_cycle_brings_hold(rig):
     latch = SlowLatch()
     rig.hand = GuardedHand(rig.raw, latch, lambda: "t")
     lease = rig.armed()
@@ -166,16 +166,17 @@ def test_while_the_disk_hangs_commands_are_refused_cycles_go_on_and_silence_brin
     stopping = threading.Thread(target=rig.hand.emergency_stop, args=("page",))
     stopping.start()
     assert latch.writing.wait(10)
-    rig.run()
     rig.refused("an emergency stop is under way", lease)
-    rig.run(240 * MS)
+    assert state_of(rig) is State.ARMED
+    rig.run()
     assert state_of(rig) is State.HOLD
+    rig.run(240 * MS)
     with pytest.raises(CommandRefused, match="an emergency stop is under way"):
         rig.hand.arm("policy")
     latch.let_go.set()
     stopping.join(10)
     assert not stopping.is_alive()
-    assert [entry.event for entry in rig.hand.history()] == [Event.ARM, Event.EXPIRED, Event.STOP]
+    assert [entry.event for entry in rig.hand.history()] == [Event.ARM, Event.FAULT, Event.STOP]
     assert state_of(rig) is State.STOPPED
     rig.hand.rearm()
     rig.hand.arm("policy")

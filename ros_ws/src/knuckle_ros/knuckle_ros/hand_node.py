@@ -28,9 +28,10 @@ from trajectory_msgs.msg import JointTrajectory
 
 from knuckle.core.config import setting
 from knuckle.core.errors import CommandRefused, KnuckleError
-from knuckle.hardware.safety.guarded_hand import GuardedHand, SafetyStatus
+from knuckle.hardware.safety.guarded_hand import GuardedHand
 from knuckle.hardware.safety.latch import StopLatch
 from knuckle.hardware.safety.states import State
+from knuckle.hardware.safety.status import SafetyStatus
 from knuckle.hardware.spec.contracts import HandState
 from knuckle.hardware.spec.urdf import urdf
 from knuckle.sim.world import STEPS_PER_S

@@ -27,7 +27,7 @@ class EvalReorient:
     world: str = setting("table", "where the object is turned; in the air the table goes", choices=("table", "air"))
     hand: str = setting("dclaw3", "the hand: dclaw3 or dclaw4")
     objects: str = setting("train", "train, novel, all, a family or an object")
-    rung: str = setting("so3", "how far goals are: yaw60, 60, 90 or so3")
+    rung: str = setting("so3", "how far goals are: yaw60, 30, 60, 90 or so3")
     state: str = setting("privileged", "what the controller sees", choices=("privileged", "perceived"))
     episodes: int = setting(20, "number of episodes", low=1, high=100_000)
     seed: int = setting(1, "seed of placements and goals", low=0, high=2**31 - 1)

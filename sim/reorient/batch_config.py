@@ -16,7 +16,7 @@ class BatchConfig:
     """How many worlds, of what task. ``rung``, ``physics`` and ``randomisation`` are names of their own tables."""
 
     worlds: int = setting(256, "worlds stepped together", low=1, high=65536)
-    rung: str = setting("so3", "how far goals are turned: yaw60, 60, 90, so3")
+    rung: str = setting("so3", "how far goals are turned: yaw60, 30, 60, 90, so3")
     surface: str = setting("table", "table, or air: the table goes after 2 s", choices=SURFACES)
     starts: str = setting(
         "settled", "resting poses, grasps, half of each, or a fresh drop on the table", choices=STARTS

@@ -271,7 +271,9 @@ class BatchWorld:
         if self.reward.table_contact != 0.0:
             near &= ~on_table
         five = near & at_rest(norms(dq), norms(velocity), norms(spin), norms(self.smoothed))
-        success = five if self.reward.success_needs == "five" else near & at_rest(0, norms(velocity), norms(spin), 0)
+        slack = self.reward.rest_slack
+        loose = at_rest(0, norms(velocity) / slack, norms(spin) / slack, 0)
+        success = five if self.reward.success_needs == "five" else near & loose
         moved = position - self._start
         fallen = norms(moved) > DROP_DISTANCE
         if self._removal_step >= 0:

@@ -38,7 +38,7 @@ class RewardConfig:
     """The coefficients c1 to c7, and ours.
 
     With ``success_needs`` object a success is paid, and a new goal given, as soon as the object is at rest at the goal:
-    while a learner explores, hand and action never are.
+    while a learner explores, hand and action never are, nor is what a noisy hand holds: hence ``rest_slack``.
     """
 
     success: float = setting(800.0, "c1: bonus of a success", low=0.0, high=1e6)
@@ -61,6 +61,9 @@ class RewardConfig:
     scale: float = setting(1.0, "times the whole reward", low=1e-6, high=1e6)
     success_needs: str = setting(
         "five", "the five conditions, or the object's alone: angle, speed, spin", choices=("five", "object")
+    )
+    rest_slack: float = setting(
+        1.0, "times the speeds at which an object is at rest, for success_needs object", low=1.0, high=100.0
     )
 
 

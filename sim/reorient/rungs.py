@@ -33,6 +33,7 @@ RUNGS: dict[str, Rung] = {
     rung.name: rung
     for rung in (
         Rung("yaw60", "vertical", math.radians(45.0), math.radians(75.0)),
+        Rung("30", "any", math.radians(25.0), math.radians(45.0)),
         Rung("60", "any", math.radians(45.0), math.radians(75.0)),
         Rung("90", "any", math.radians(75.0), math.radians(105.0)),
         Rung("so3", "so3", SUCCESS_ANGLE, math.pi),

@@ -15,7 +15,7 @@ from knuckle.sim.reorient.rungs import RUNGS, draw_goal
 from knuckle.sim.reorient.success import SUCCESS_ANGLE, at_rest
 
 seeds = st.integers(0, 2**31)
-BOUNDS = {"yaw60": (45, 75), "60": (45, 75), "90": (75, 105), "so3": (math.degrees(0.4), 180)}
+BOUNDS = {"yaw60": (45, 75), "30": (25, 45), "60": (45, 75), "90": (75, 105), "so3": (math.degrees(0.4), 180)}
 
 
 @pytest.mark.parametrize("rung", sorted(RUNGS))

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 from knuckle.core import rotations
 from knuckle.core.config import setting
 from knuckle.hardware.spec.contracts import Extrinsics
+from knuckle.hardware.spec.hands import hand_spec
+from knuckle.hardware.spec.mounts import camera_extrinsics
 
 
 @dataclass(frozen=True)
 class ViewConfig:
-    """The hand that is seen, and where the camera's optical frame stands in hand_base (Visual Dexterity's D415)."""
+    """The hand that is seen, and where the camera's optical frame stands in hand_base (Visual Dexterity's D415).
+
+    Left as it is for a hand whose palm faces up, the place means that of such a hand's camera: from the other one the
+    back of the hand would be seen.
+    """
 
     hand: str = setting("dclaw3", "hand whose links are labelled")
     camera_x: float = setting(0.573827, "camera in hand_base", low=-10.0, high=10.0, unit="m")
@@ -23,7 +29,11 @@ class ViewConfig:
     camera_qz: float = setting(-0.601543, "camera's orientation, z", low=-1.0, high=1.0)
 
     def extrinsics(self) -> Extrinsics:
-        """The camera's pose; InputError where the quaternion is not a unit one."""
+        """The camera's pose; InputError where the quaternion is not a unit one, or there is no such hand."""
+        hand = hand_spec(self.hand, where="hand")
+        place = [getattr(self, field.name) for field in fields(ViewConfig) if field.name.startswith("camera_")]
+        if hand.palm_up and place == [f.default for f in fields(ViewConfig) if f.name.startswith("camera_")]:
+            return camera_extrinsics(hand)
         raw = (self.camera_qw, self.camera_qx, self.camera_qy, self.camera_qz)
         w, x, y, z = (float(v) for v in rotations.require_unit(raw, where="camera_qw ... camera_qz"))
         return Extrinsics((self.camera_x, self.camera_y, self.camera_z), (w, x, y, z))

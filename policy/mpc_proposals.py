@@ -7,7 +7,8 @@ import numpy as np
 from knuckle.hardware.spec.hand_spec import Array, HandSpec
 from knuckle.policy.mpc_config import MpcConfig
 
-JOINTS_PER_FINGER = 3
+# How a finger is lifted, by its number of joints, rad: a D'Claw's knees go out, a LEAP's root opens.
+LIFTED = {3: (0.0, 0.3, 0.0), 4: (-0.4, 0.0, 0.0, 0.0)}
 
 
 def knot_weights(config: MpcConfig) -> Array:
@@ -34,21 +35,22 @@ def proposals(
     Noise sizes climb a geometric ladder, ``share`` of the configured ones; every second candidate moves a random subset
     of fingers only. The last ones are plain ideas: freeze where the hand is, and lift one finger.
     """
-    fingers = spec.dof // JOINTS_PER_FINGER
+    fingers = len(spec.tips)
+    each = spec.dof // fingers
     n = config.samples
     sigma = share * np.geomspace(max(config.sigma_low, 1e-6), max(config.sigma_high, 1e-6), n)
     noise = rng.standard_normal((n, config.knots, spec.dof)) * sigma[:, None, None]
     subset = rng.random((n, fingers)) < 0.5
     subset[np.arange(n), rng.integers(fingers, size=n)] = True
-    moved = np.repeat(subset, JOINTS_PER_FINGER, axis=1)
+    moved = np.repeat(subset, each, axis=1)
     moved[::2] = True
     candidates = plan[None] + noise * moved[:, None, :]
     candidates[0] = plan
     candidates[-1] = q
     for finger in range(min(fingers, n - 2)):
-        joints = slice(JOINTS_PER_FINGER * finger, JOINTS_PER_FINGER * (finger + 1))
+        joints = slice(each * finger, each * (finger + 1))
         candidates[-2 - finger] = plan
-        candidates[-2 - finger, :, joints] = spec.home[joints] + np.array([0.0, 0.3, 0.0])
+        candidates[-2 - finger, :, joints] = spec.home[joints] + np.array(LIFTED[each])
     return np.clip(candidates, spec.lower, spec.upper)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from knuckle.core.config import validate
 from knuckle.hardware.spec.contracts import DepthFrame, Extrinsics, Intrinsics
 from knuckle.hardware.spec.hand_spec import Array
-from knuckle.hardware.spec.mounts import DEPTH_MAX_M, OPTICAL_FRAME, paper_extrinsics, pinhole
+from knuckle.hardware.spec.mounts import DEPTH_MAX_M, OPTICAL_FRAME, camera_extrinsics, pinhole
 from knuckle.sim.depth_noise import DepthNoise, add_noise
 from knuckle.sim.renderer import choose_renderer
 from knuckle.sim.scene import Scene
@@ -59,7 +59,7 @@ class SimDepthCamera:
     @property
     def extrinsics(self) -> Extrinsics:
         """The optical frame's pose in hand_base."""
-        return paper_extrinsics()
+        return camera_extrinsics(self._world.spec)
 
     def read(self, timeout_s: float) -> DepthFrame:
         """The world now. ``timeout_s`` is not needed: a frame is always there."""

@@ -3,7 +3,8 @@
 Each servo is a position actuator with the identified stiffness and damping and the effort limit. A share of the damping
 is passive, so that a released hand sinks as a geared servo does; the two shares add up to the identified value. The
 velocity limit is hard (the joint rate is cut, as in the engine the gains were identified with): `cut_joint_rates`.
-Every geometry carries its finger's bit: a finger meets the object, the table and the other fingers, never itself.
+Every geometry carries its finger's bit: a finger meets the object, the table and the other fingers, never itself; those
+of its links that the hand names meet the palm too.
 """
 
 from __future__ import annotations
@@ -102,12 +103,12 @@ def _add_geoms(body: mujoco.MjsBody, hand: HandSpec, link: Link, finger: int, fi
             condim=4 if pad else 3,
             rgba=TIP_COLOUR if pad else LINK_COLOUR,
             contype=PALM_BIT if finger < 0 else FIRST_FINGER_BIT << finger,
-            conaffinity=_affinity(finger, fingers),
+            conaffinity=_affinity(finger, fingers) | (PALM_BIT if link.name in hand.palm_contact else 0),
         )
 
 
 def _affinity(finger: int, fingers: int) -> int:
-    """What a finger's geometry collides with; the palm (-1) meets the object alone."""
+    """What a finger's geometry collides with; the palm (-1) meets the object, and what meets the palm."""
     if finger < 0:
         return OBJECT_BIT
     others = sum(FIRST_FINGER_BIT << k for k in range(fingers) if k != finger)

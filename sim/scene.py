@@ -19,7 +19,7 @@ from knuckle.core import rotations
 from knuckle.core.errors import RunError
 from knuckle.hardware.spec.contracts import Intrinsics
 from knuckle.hardware.spec.hand_spec import Array, HandSpec
-from knuckle.hardware.spec.mounts import paper_extrinsics, pinhole
+from knuckle.hardware.spec.mounts import camera_extrinsics, pinhole, workplace_height
 from knuckle.hardware.spec.object_shape import ObjectShape
 from knuckle.sim.engine import mujoco
 from knuckle.sim.hand_model import GEOM_TYPES, OBJECT_BIT, TABLE_BIT, add_hand, padded_size
@@ -308,10 +308,11 @@ def _add_object(spec: mujoco.MjSpec, thing: ObjectShape) -> None:
 def _add_cameras(spec: mujoco.MjSpec, hand: HandSpec, fovy_deg: float) -> None:
     """The depth camera on the hand's base, and a nearer view for video. MuJoCo looks along -z with y up."""
     flip = np.array([0.0, 1.0, 0.0, 0.0])
-    place = paper_extrinsics()
+    place = camera_extrinsics(hand)
     quat = rotations.multiply(np.array(place.quaternion), flip)
     spec.body(hand.links[0].name).add_camera(name=DEPTH_CAMERA, pos=place.position, quat=quat, fovy=fovy_deg)
-    eye, target = np.array([0.30, -0.42, 0.26]), np.array([0.0, 0.0, 0.10])
+    raised = np.array([0.0, 0.0, workplace_height(hand)])
+    eye, target = np.array([0.30, -0.42, 0.26]) + raised, np.array([0.0, 0.0, 0.10]) + 0.7 * raised
     forward = (target - eye) / np.linalg.norm(target - eye)
     right = np.cross(forward, [0.0, 0.0, 1.0])
     right /= np.linalg.norm(right)

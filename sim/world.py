@@ -13,14 +13,14 @@ from typing import Literal, get_args
 
 import numpy as np
 
-from knuckle.core.errors import CommandRefused, unknown_name
+from knuckle.core.errors import CommandRefused, InputError, RunError, unknown_name
 from knuckle.hardware.spec.contracts import HandCommand, HandState
 from knuckle.hardware.spec.hand_spec import Array, HandSpec
 from knuckle.hardware.spec.kinematics import base_to_world, tip_positions
 from knuckle.sim.contact_facts import ContactFacts, contact_facts
 from knuckle.sim.engine import mujoco
 from knuckle.sim.hand_model import cut_joint_rates
-from knuckle.sim.placement import draw_start
+from knuckle.sim.placement import TRIES, draw_start, lies_in_hand
 from knuckle.sim.scene import Scene, execution_scene, without_table
 from knuckle.sim.state_guard import require_sane
 
@@ -75,6 +75,9 @@ class SimWorld:
     ) -> None:
         if surface not in get_args(Surface):
             raise unknown_name("surface", surface, get_args(Surface), where="world")
+        if surface == "air" and hand.palm_up:
+            what = f"the palm of hand {hand.name} faces up: there is no table to be taken away from under the object"
+            raise InputError(what, where="world", right="surface table, or a hand that hangs palm down")
         self._hand = hand
         self._surface = surface
         self._lock = RLock()
@@ -142,17 +145,26 @@ class SimWorld:
             if self._removed or (object_name is not None and object_name != self.object_name):
                 self._load(object_name if object_name is not None else self.object_name)
             rng = seed if isinstance(seed, np.random.Generator) else np.random.default_rng(seed)
-            start = draw_start(self._scene, self._data, rng)
-            mujoco.mj_resetData(self._scene.model, self._data)
-            self._scene.write_state(self._data, start)
-            self._data.ctrl[:] = self._hand.home
             self._deadline_ns = None
             self._torque(on=True)
-            for _ in range(SETTLING_STEPS):
-                self._step()
+            for _ in range(TRIES):
+                self._settle(draw_start(self._scene, self._data, rng))
+                if lies_in_hand(self._hand, self.object_truth().position):
+                    break
+            else:
+                what = f"{self.object_name} did not come to lie in the hand in {TRIES} tries"
+                raise RunError(what, where="world", right="a smaller object")
             self._torque(on=self._mode != "released")
             self._start_position = self.object_truth().position
             self._removal_step = self._steps + round(TABLE_REMOVAL_S * STEPS_PER_S) if self._surface == "air" else -1
+
+    def _settle(self, start: Array) -> None:
+        """A second from the state ``start`` (nstate,) on, the hand holding home."""
+        mujoco.mj_resetData(self._scene.model, self._data)
+        self._scene.write_state(self._data, start)
+        self._data.ctrl[:] = self._hand.home
+        for _ in range(SETTLING_STEPS):
+            self._step()
 
     def read(self) -> HandState:
         """The joints now. Temperature is not simulated (NaN); a simulated servo reports no errors (0)."""

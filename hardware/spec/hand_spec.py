@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal
 
@@ -92,10 +92,10 @@ class Tip:
 
 @dataclass(frozen=True)
 class HandSpec:
-    """A hand. ``links[0]`` is the base and its frame is ``hand_base``, +z along the fingers.
+    """A hand. ``links[0]`` is the base and its frame is ``hand_base``, +z towards where it holds an object.
 
     ``mount_position`` and ``mount_quaternion`` place ``hand_base`` in ``world``; ``policy_speed`` (rad/s) and
-    ``control_rate_hz`` are those of the action map.
+    ``control_rate_hz`` are those of the action map. ``palm_contact`` names the links that meet the palm.
     """
 
     name: str
@@ -106,9 +106,17 @@ class HandSpec:
     mount_quaternion: Quat
     policy_speed: float
     control_rate_hz: float
+    # Not in the text of a spec, which names caches of start states: those of hands without it stay what they were.
+    palm_contact: tuple[str, ...] = field(default=(), repr=False)
 
     def __post_init__(self) -> None:
         _check(self)
+
+    @property
+    def palm_up(self) -> bool:
+        """Whether what the hand holds lies on it, rather than under it on a table."""
+        _, x, y, _ = self.mount_quaternion
+        return 1.0 - 2.0 * (x * x + y * y) > 0.0
 
     @property
     def dof(self) -> int:
@@ -181,6 +189,9 @@ def _check(spec: HandSpec) -> None:
     for tip in spec.tips:
         if tip.link not in seen:
             raise InputError(f"{tip.name}: its link {tip.link} does not exist", where=where, right="a link of the hand")
+    for name in spec.palm_contact:
+        if name not in seen:
+            raise InputError(f"palm_contact: no link {name}", where=where, right="links of the hand")
     moved = [link.joint for link in spec.links if link.joint is not None]
     if sorted(moved) != sorted(j.name for j in spec.joints):
         raise InputError("joints and links do not match", where=where, right="each joint turns exactly one link")

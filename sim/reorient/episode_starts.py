@@ -7,7 +7,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from knuckle.core.errors import InputError
 from knuckle.hardware.spec.hand_spec import Array
+from knuckle.hardware.spec.mounts import workplace_height
 from knuckle.sim.placement import draw_start
 from knuckle.sim.reorient.stable_starts import SETTLING_S, StableStarts
 from knuckle.sim.reorient.start_cache import cached_starts
@@ -35,6 +37,11 @@ class EpisodeStarts:
         remake: bool,
     ) -> None:
         self.kind, self.stepper = kind, stepper
+        hand = nominal[0].hand
+        if kind == "table" and hand.palm_up:
+            what = f"the palm of hand {hand.name} faces up: of what is dropped on it, some falls off"
+            raise InputError(what, where="starts", right="settled, grasp or mixed")
+        self._support = workplace_height(hand)
         self._of_world = [k % len(nominal) for k in range(len(stepper.scenes))]
         self._nominal = nominal
         self._scratch = [scene.new_data() for scene in nominal] if kind == "table" else []
@@ -46,14 +53,14 @@ class EpisodeStarts:
     def draw(self, worlds: NDArray[np.intp], scale: Array, rng: np.random.Generator) -> Array:
         """Start states (n, nstate) at time 0 for ``worlds``, whose objects are ``scale`` (n,) times as large.
 
-        An object of another size keeps its place on the table: its centre lies higher or lower in proportion.
+        An object of another size keeps its place on the table or palm: its centre lies higher or lower in proportion.
         """
         if self.kind == "table":
             states = self._dropped(worlds, rng)
         else:
             states = np.stack([self._one(self._stable[self._of_world[world]], rng) for world in worlds])
             height = 1 + self.stepper.scenes[0].object_q.start + 2
-            states[:, height] *= scale
+            states[:, height] = (states[:, height] - self._support) * scale + self._support
         states[:, 0] = 0.0
         return states
 

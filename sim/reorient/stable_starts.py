@@ -13,7 +13,7 @@ from knuckle.core.errors import RunError
 from knuckle.hardware.spec.action_map import ActionMap
 from knuckle.hardware.spec.hand_spec import Array
 from knuckle.hardware.spec.tip_kinematics import TipKinematics
-from knuckle.sim.placement import draw_start
+from knuckle.sim.placement import draw_start, lies_in_hand
 from knuckle.sim.reorient.stepper import Stepper
 from knuckle.sim.reorient.success import at_rest, norms
 from knuckle.sim.scene import Scene, set_table
@@ -69,7 +69,8 @@ def _settled(scene: Scene, stepper: Stepper, count: int, rng: np.random.Generato
     for _ in range(ROUNDS):
         before = placed(scene, stepper, rng)
         after = _held(stepper, before, scene.hand.home, HOLDING_S)
-        found = np.concatenate([found, after[_stable(scene, before, after)]])[:count]
+        kept = _stable(scene, before, after) & lies_in_hand(scene.hand, scene.object_pose_of(after)[0])
+        found = np.concatenate([found, after[kept]])[:count]
         if len(found) == count:
             return _timeless(found)
     what = f"{len(found)} of {count} placements of {scene.thing.name} came to rest"

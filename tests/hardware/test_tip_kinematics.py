@@ -18,7 +18,7 @@ from knuckle.hardware.spec.tip_kinematics import TipKinematics
 from knuckle.sim.engine import mujoco
 from knuckle.sim.scene import execution_scene
 
-HANDS = [hand_spec("dclaw3"), hand_spec("dclaw4")]
+HANDS = [hand_spec("dclaw3"), hand_spec("dclaw4"), hand_spec("leap")]
 by_hand = pytest.mark.parametrize("hand", HANDS, ids=lambda hand: hand.name)
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from knuckle.hardware.spec.contracts import Intrinsics
 from knuckle.hardware.spec.hand_spec import Array, HandSpec
 from knuckle.hardware.spec.kinematics import link_poses
-from knuckle.hardware.spec.mounts import paper_extrinsics
+from knuckle.hardware.spec.mounts import camera_extrinsics, workplace_height
 from knuckle.hardware.spec.object_shape import ObjectShape
 from knuckle_ros.page import palette
 from knuckle_ros.page.primitive_mesh import mesh_of
@@ -27,6 +27,7 @@ class SceneView:
 
     def __init__(self, server: viser.ViserServer, spec: HandSpec, shape: ObjectShape | None) -> None:
         self._server, self._spec = server, spec
+        self._raised = np.array([0.0, 0.0, workplace_height(spec)])
         self._colours = palette.label_colours(max(1, (len(spec.links) - 1) // max(1, len(spec.tips))))
         self._look()
         self._room()
@@ -36,7 +37,7 @@ class SceneView:
         self._cloud: viser.PointCloudHandle | None = None
         self._frustum: viser.CameraFrustumHandle | None = None
         self._pinhole: Intrinsics | None = None
-        place = paper_extrinsics()
+        place = camera_extrinsics(spec)
         self._camera_pose = np.array(place.position), np.array(place.quaternion)
         self._cloud_wanted = True
 
@@ -44,7 +45,7 @@ class SceneView:
         """Another object (None: its axes alone), and its ghost as the goal; both hidden until they are shown."""
         self._object = self._body("/object", shape, 1.0)
         self._goal = self._body("/goal", shape, 0.55)
-        self._goal.position = GOAL_PLACE
+        self._goal.position = GOAL_PLACE + self._raised
 
     def show_joints(self, q: Array) -> None:
         """The hand at joint angles ``q`` (dof,) rad."""
@@ -117,7 +118,8 @@ class SceneView:
     def _look(self) -> None:
         """Where one looks from at first: hand, object and goal side by side."""
         camera = self._server.initial_camera
-        camera.position, camera.look_at = (0.57, -0.57, 0.36), (0.015, 0.015, 0.12)
+        camera.position = np.array([0.57, -0.57, 0.36]) + self._raised
+        camera.look_at = np.array([0.015, 0.015, 0.12]) + 0.7 * self._raised
         shade = np.linspace(palette.SKY_HIGH, palette.SKY_LOW, 64).astype(np.uint8)
         self._server.scene.set_background_image(np.repeat(shade[:, None], 2, axis=1), format="png")
         camera.fov, camera.near, camera.far = math.radians(42.0), 0.01, 20.0
@@ -163,7 +165,7 @@ class SceneView:
                 cast_shadow=solid,
             )
         if not solid:
-            place = (GOAL_PLACE[0], GOAL_PLACE[1], GOAL_PLACE[2] + 0.11)
+            place = GOAL_PLACE + self._raised + (0.0, 0.0, 0.11)
             self._goal_label = scene.add_label("/goal_label", "goal", position=place, visible=False)
         return frame
 

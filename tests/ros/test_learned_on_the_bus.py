@@ -35,6 +35,12 @@ def wait_until(condition: Callable[[], bool], what: str, timeout_s: float = 20.0
         time.sleep(0.01)
 
 
+def values_of(health: list[Any], node: str) -> dict[str, str]:
+    """What ``node`` last told of itself."""
+    told = [status for message in health for status in message.status if status.name == node]
+    return {pair.key: pair.value for pair in told[-1].values} if told else {}
+
+
 @pytest.fixture
 def curling(tmp_path: Path) -> Path:
     """A policy that moves the first joint and no other, whatever it sees."""
@@ -51,18 +57,20 @@ def curling(tmp_path: Path) -> Path:
 def test_a_learned_policy_turns_goals_into_commands_on_the_bus(
     tmp_path: Path, curling: Path, run_graph: Callable[..., Any], probe: Any
 ) -> None:
+    from diagnostic_msgs.msg import DiagnosticArray
     from knuckle_msgs.action import Reorient
     from rclpy.action.client import ActionClient
     from std_msgs.msg import String
     from trajectory_msgs.msg import JointTrajectory
 
-    from knuckle_ros.bus_qos import LATCHED
+    from knuckle_ros.bus_qos import DIAGNOSTICS, LATCHED
 
     path = tmp_path / "graph.yaml"
     path.write_text(GRAPH.replace("LATCH", str(tmp_path / "stop.json")))
     run = run_graph(str(path), "--set", f"policy.model={curling}")
     status = probe.listen(String, "reorient/status", LATCHED)
     commands = probe.listen(JointTrajectory, "joint_commands")
+    health = probe.listen(DiagnosticArray, "diagnostics", DIAGNOSTICS)
     wait_until(lambda: bool(status) and "armed" in status[-1].data, f"the policy never got the lease: {run.lines}")
     actions = ActionClient(probe.node, Reorient, "reorient")
     assert actions.wait_for_server(20.0)
@@ -79,3 +87,6 @@ def test_a_learned_policy_turns_goals_into_commands_on_the_bus(
     moved = np.ptp(targets, axis=0)
     assert len(targets) >= 12 and moved[0] > 0.2 and moved[0] == moved.max()
     actions.destroy()
+    wait_until(lambda: "deadline_misses" in values_of(health, "policy"), "deadline misses are not told")
+    told = values_of(health, "policy")
+    assert int(told["deadline_misses"]) >= 0 and 0.0 <= float(told["deadline_miss_share_10s"]) <= 1.0

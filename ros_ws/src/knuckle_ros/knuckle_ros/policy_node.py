@@ -32,6 +32,7 @@ from knuckle.policy.controllers import make_controller
 from knuckle.policy.reorient_runner import ReorientRunner, Verdict
 from knuckle.policy.scene_tracker import SceneTracker
 from knuckle_ros import bus_qos
+from knuckle_ros.deadline_meter import DeadlineMeter
 from knuckle_ros.diagnostics import Diagnostics, Level
 from knuckle_ros.host_context import HostContext
 from knuckle_ros.parameters import declare
@@ -84,7 +85,8 @@ class PolicyNode:
         self.starting = self.engage_wanted = self.config.engage and not context.restarted
         self.engage_after, self.arming, self.stopped = 0.0, False, False
         self.joints_ns, self.asked_ns, self.seen_armed = 0, 0, False
-        self.states: queue.Queue[SceneState | None] = queue.Queue(maxsize=4)
+        self.states: queue.Queue[tuple[float, SceneState] | None] = queue.Queue(maxsize=4)
+        self.deadlines = DeadlineMeter(1.0 / self.hand.control_rate_hz)
         self.finished: deque[Request] = deque()
         self.failure: BaseException | None = None
         self.pace: deque[tuple[float, int]] = deque(maxlen=13)
@@ -149,14 +151,16 @@ class PolicyNode:
 
     def _hand_over(self, state: SceneState | None) -> None:
         if state is not None:
-            self._put(state)
+            self._put((time.monotonic(), state))
 
-    def _put(self, item: SceneState | None) -> None:
+    def _put(self, item: tuple[float, SceneState] | None) -> None:
         """Give the worker ``item`` (None: the end), instead of the oldest where it lags; only this thread puts."""
         if self.states.full():
             # The worker may just have taken them.
             with suppress(queue.Empty):
                 self.states.get_nowait()
+                if self.lease:
+                    self.deadlines.skipped(time.monotonic())
         self.states.put_nowait(item)
 
     def _on_safety(self, message: SafetyState) -> None:
@@ -257,12 +261,12 @@ class PolicyNode:
 
     def _work(self) -> None:
         try:
-            while (state := self.states.get()) is not None:
-                self._step(state)
+            while (item := self.states.get()) is not None:
+                self._step(*item)
         except BaseException as error:
             self.failure = error
 
-    def _step(self, state: SceneState) -> None:
+    def _step(self, came: float, state: SceneState) -> None:
         began = time.monotonic()
         self.pace.append((began, state.stamp_ns))
         # Once for the whole step: both may change in the executor's thread meanwhile.
@@ -284,6 +288,7 @@ class PolicyNode:
         step = self.runner.step(state)
         self._publish(state, step.target, lease)
         self.diagnostics.produced(time.monotonic() - began)
+        self._note_deadline(came)
         if request is None or request.result is not None:
             return
         elapsed = (state.stamp_ns - self.runner.start_ns) * 1e-9
@@ -291,6 +296,13 @@ class PolicyNode:
         request.handle.publish_feedback(Reorient.Feedback(angle=step.angle, elapsed=elapsed, real_time_factor=factor))
         if step.verdict is not None:
             self._finish(request, step.verdict, step.verdict.outcome, step.verdict.angle, step.verdict.duration)
+
+    def _note_deadline(self, came: float) -> None:
+        """Count whether the command went out within a control period of the state that it answers."""
+        now = time.monotonic()
+        self.deadlines.answered(came, now)
+        self.diagnostics.value("deadline_misses", str(self.deadlines.misses))
+        self.diagnostics.value("deadline_miss_share_10s", self.deadlines.share(now))
 
     def _finish(self, request: Request, verdict: Verdict | None, outcome: str, angle: float, duration: float) -> None:
         wall = max(time.monotonic() - request.started_wall, 1e-9)

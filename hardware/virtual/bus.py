@@ -9,26 +9,37 @@ from dataclasses import dataclass
 import numpy as np
 
 from knuckle.core.config import setting, validate
+from knuckle.core.errors import InputError
 from knuckle.hardware.spec.contracts import Plant
-from knuckle.hardware.spec.dynamixel_table import OVERHEATING_ERROR, OVERLOAD_ERROR, ServoModel
+from knuckle.hardware.spec.dynamixel_table import BAUD_RATES, ServoModel
 from knuckle.hardware.spec.hand_spec import Array, HandSpec
-from knuckle.hardware.virtual.answering import Answer, answers
-from knuckle.hardware.virtual.heat import Heat, HeatConfig
-from knuckle.hardware.virtual.protocol2 import Packet, PacketReader
-from knuckle.hardware.virtual.servo import Measurement, VirtualServo
+from knuckle.hardware.virtual.answering import Answer, Place, answers
+from knuckle.hardware.virtual.fault_board import ActiveFault, FaultBoard
+from knuckle.hardware.virtual.faults import Fault, ScriptedFault
+from knuckle.hardware.virtual.heat import HeatConfig
+from knuckle.hardware.virtual.protocol2 import BROADCAST, Instruction, Packet, PacketReader
+from knuckle.hardware.virtual.servo import VirtualServo
+from knuckle.hardware.virtual.station import Station
 
 SILENCE_NS = 20_000_000
 """A packet whose bytes stop coming for this long is given up."""
+
+PING_SLOT_NS = 3_000_000
+"""Answering a broadcast ping, a servo leaves this time to each id below its own; the SDK waits as long."""
 
 
 @dataclass(frozen=True)
 class BusConfig:
     """How fast the bus is."""
 
-    baud: int = setting(0, "bits per second on the wire (ten a byte); 0: bytes take no time", low=0, high=10_000_000)
+    baud: int = setting(
+        0, "bits per second that the servos are set to, ten a byte; 0: any rate, and bytes take no time", low=0
+    )
     latency_us: float = setting(0.0, "what a servo takes to think before it answers", low=0.0, high=1e6, unit="us")
     return_delay: bool = setting(False, "wait each servo's Return Delay Time before its answer")
+    chained: bool = setting(False, "in a group read the servos behind a silent one are silent too")
     step_ms: float = setting(1.0, "the plant and the servos move on in steps no shorter", low=0.0, high=50.0, unit="ms")
+    seed: int = setting(0, "of what faults leave to chance", low=0)
 
 
 @dataclass(frozen=True)
@@ -57,18 +68,28 @@ class VirtualBus:
         heat: HeatConfig | None = None,
         now_ns: int = 0,
     ) -> None:
-        self.hand, self.plant, self.config = hand, plant, validate(config or BusConfig())
+        self.hand, self.plant, self.model, self.config = hand, plant, model, validate(config or BusConfig())
+        if self.config.baud and self.config.baud not in BAUD_RATES:
+            rates = ", ".join(str(rate) for rate in BAUD_RATES)
+            raise InputError(f"{self.config.baud} is no rate of a servo", where="baud", right=f"0 or {rates}")
         self._sign = np.array([joint.sign for joint in hand.joints], dtype=np.float64)
         self._offset = np.array([joint.servo_offset for joint in hand.joints])
-        q, _, _ = plant.joint_state()
-        horns = self.horn(q)
-        self.servos = [VirtualServo(model, j.servo_id, angle=float(a)) for j, a in zip(hand.joints, horns, strict=True)]
-        self.heats = [Heat(validate(heat or HeatConfig())) for _ in hand.joints]
+        rng, warm = np.random.default_rng(self.config.seed), validate(heat or HeatConfig())
+        horns = self.horn(plant.joint_state()[0])
+        self.stations = [
+            Station(model, j.servo_id, float(a), warm, rng) for j, a in zip(hand.joints, horns, strict=True)
+        ]
+        if self.config.baud:
+            for station in self.stations:
+                station.servo.set_up("baud_rate", BAUD_RATES.index(self.config.baud))
         self.taps: list[Callable[[bytes, int], None]] = []
+        self.board = FaultBoard()
         self._reader = PacketReader()
         self._now_ns = self._heard_ns = self._wire_free_ns = now_ns
         self._sent: tuple[bytes, bytes, bytes] | None = None
         self._drive()
+
+    # -- what can be seen ---------------------------------------------------------------------------------------------
 
     def horn(self, q: Array) -> Array:
         """Horn angles of joint angles ``q`` (dof,), rad."""
@@ -78,29 +99,63 @@ class VirtualBus:
         """Joint angles of ``horn`` angles (dof,), rad."""
         return np.asarray(self._sign * (horn - self._offset))
 
-    def servo(self, id: int) -> VirtualServo | None:
-        """The servo that answers to ``id``, if one does."""
-        return next((servo for servo in self.servos if servo.id == id), None)
+    @property
+    def servos(self) -> list[VirtualServo]:
+        """The servos in the order of the hand's joints."""
+        return [station.servo for station in self.stations]
+
+    def servo(self, id: int) -> VirtualServo:
+        """The servo that answers to ``id``; InputError where none does."""
+        return self._station(id).servo
+
+    @property
+    def unplugged(self) -> bool:
+        """Whether the port is to be gone now."""
+        return any(active.fault.kind == "unplug" for active in self.board.active)
+
+    # -- faults -------------------------------------------------------------------------------------------------------
+
+    def inject(self, fault: Fault, now_ns: int) -> None:
+        """Let ``fault`` begin now; InputError where it names a servo that is not here."""
+        if fault.servo is not None:
+            self._station(fault.servo)
+        self.board.inject(fault, now_ns)
+        self._step_faults(now_ns)
+
+    def play(self, script: Sequence[ScriptedFault], from_ns: int) -> None:
+        """Let a script begin at ``from_ns``; InputError where it names a servo that is not here."""
+        for scripted in script:
+            if scripted.fault.servo is not None:
+                self._station(scripted.fault.servo)
+        self.board.play(script, from_ns)
+
+    def clear(self, now_ns: int) -> int:
+        """End every fault; how many there were or were to come."""
+        count = self.board.clear(now_ns)
+        self._step_faults(now_ns)
+        return count
+
+    # -- time and bytes -----------------------------------------------------------------------------------------------
 
     def advance(self, now_ns: int) -> None:
-        """Bring plant and servos up to ``now_ns``."""
+        """Bring plant, servos and faults up to ``now_ns``."""
+        self._step_faults(now_ns)
         if now_ns - self._now_ns < self.config.step_ms * 1e6:
             return
         dt_s = (now_ns - self._now_ns) * 1e-9
         self._now_ns = now_ns
         self.plant.advance(now_ns)
         q, dq, effort = self.plant.joint_state()
-        horn, speed, torque = self.horn(q), self._sign * dq, self._sign * effort
-        for n, (servo, heat) in enumerate(zip(self.servos, self.heats, strict=True)):
-            heat.advance(dt_s, float(torque[n]) / servo.model.stall_torque if servo.torque_on else 0.0)
-            volts = servo.model.volts
-            seen = Measurement(float(horn[n]), float(speed[n]), float(torque[n]), heat.temperature, volts)
-            servo.advance(now_ns, dt_s, seen)
-            self._protect(servo, heat)
+        horn, speed, torque = self.horn(q).tolist(), (self._sign * dq).tolist(), (self._sign * effort).tolist()
+        for n, station in enumerate(self.stations):
+            station.advance(now_ns, dt_s, horn[n], speed[n], torque[n])
         self._drive()
 
-    def receive(self, data: bytes, now_ns: int) -> list[Reply]:
-        """What the servos answer to ``data``, which the host finished sending at ``now_ns``."""
+    def receive(self, data: bytes, now_ns: int, *, rate: int = 0) -> list[Reply]:
+        """What the servos answer to ``data``, which the host wrote at ``now_ns``.
+
+        ``rate`` is the host's bits per second (0: right for every servo): servos set to another hear nothing.
+        """
         self.advance(now_ns)
         if now_ns - self._heard_ns > SILENCE_NS:
             self._reader.forget()
@@ -109,20 +164,60 @@ class VirtualBus:
             tap(data, now_ns)
         replies: list[Reply] = []
         for packet in self._reader.feed(data):
-            replies += self._answer(packet, now_ns)
+            replies += self._answer(packet, now_ns, rate)
         self._drive()
         return replies
 
-    def _answer(self, packet: Packet, now_ns: int) -> list[Reply]:
-        for servo in self.servos:
-            servo.heard(now_ns)
-        at_ns = max(now_ns, self._wire_free_ns) + self._wire_ns(len(packet.parameters) + 10)
-        replies = []
-        for answer in answers(self.servos, packet, now_ns):
-            at_ns += self._thinking_ns(answer) + self._wire_ns(len(answer.data))
-            replies.append(Reply(at_ns, answer.data))
-        self._wire_free_ns = at_ns
+    def _answer(self, packet: Packet, now_ns: int, rate: int) -> list[Reply]:
+        line, owner = [], {}
+        for station in self.stations:
+            if station.powered and self._understands(station, rate):
+                station.servo.heard(now_ns)
+                speaks = station.speaks()
+                for servo in (station.servo, station.twin):
+                    if servo is not None:
+                        line.append(Place(servo, speaks))
+                        owner[servo] = station
+        start_ns = max(now_ns, self._wire_free_ns) + self._wire_ns(len(packet.parameters) + 10)
+        ping = packet.instruction == Instruction.PING and packet.id == BROADCAST and self.config.baud
+        free_ns, replies = start_ns, []
+        for answer in answers(line, packet, now_ns, chained=self.config.chained):
+            station = owner[answer.servo]
+            at_ns = max(free_ns, start_ns + answer.servo.id * PING_SLOT_NS) if ping else free_ns
+            at_ns += self._thinking_ns(answer) + station.late_ns() + self._wire_ns(len(answer.data))
+            replies.append(Reply(at_ns, station.spoil(answer.data)))
+            free_ns = at_ns
+        self._wire_free_ns = free_ns
         return replies
+
+    # -- inside -------------------------------------------------------------------------------------------------------
+
+    def _station(self, id: int) -> Station:
+        for station in self.stations:
+            if station.servo.id == id:
+                return station
+        ids = ", ".join(str(station.servo.id) for station in self.stations)
+        raise InputError(f"no servo {id}", where=f"virtual bus of {self.hand.name}", right=f"one of {ids}")
+
+    def _step_faults(self, now_ns: int) -> None:
+        if now_ns < self.board.next_ns():
+            return
+        began, ended = self.board.step(now_ns)
+        for active in began:
+            for station in self._befallen(active):
+                station.begin(active.fault, active.since_ns)
+        for active in ended:
+            for station in self._befallen(active):
+                station.end(active.fault, active.until_ns)
+        self._drive()
+
+    def _befallen(self, active: ActiveFault) -> list[Station]:
+        if active.fault.kind == "unplug":
+            return []
+        return self.stations if active.fault.servo is None else [self._station(active.fault.servo)]
+
+    def _understands(self, station: Station, rate: int) -> bool:
+        return not rate or not self.config.baud or BAUD_RATES[station.servo.value("baud_rate")] == rate
 
     def _thinking_ns(self, answer: Answer) -> int:
         delay_us = self.config.latency_us
@@ -133,25 +228,14 @@ class VirtualBus:
     def _wire_ns(self, size: int) -> int:
         return math.ceil(size * 10e9 / self.config.baud) if self.config.baud else 0
 
-    def _protect(self, servo: VirtualServo, heat: Heat) -> None:
-        if heat.temperature > servo.value("temperature_limit"):
-            servo.raise_error(OVERHEATING_ERROR)
-        if heat.overloaded:
-            servo.raise_error(OVERLOAD_ERROR)
-
     def _drive(self) -> None:
         """Hand the plant what the servos drive it to, where that has changed."""
-        torque = np.array([servo.torque_on for servo in self.servos])
-        target = self.joint(np.array([servo.target for servo in self.servos]))
-        limit = np.array([servo.torque_limit for servo in self.servos])
+        torque = np.array([station.driven for station in self.stations])
+        target = self.joint(np.array([station.target for station in self.stations]))
+        limit = np.array([station.servo.torque_limit for station in self.stations])
         sent = (torque.tobytes(), target.tobytes(), limit.tobytes())
         if sent != self._sent:
             self._sent = sent
             self.plant.set_effort_limit(limit)
             self.plant.set_target(target)
             self.plant.set_torque(torque)
-
-
-def ids(servos: Sequence[VirtualServo]) -> list[int]:
-    """The ids of ``servos``, in order."""
-    return [servo.id for servo in servos]

@@ -109,19 +109,6 @@ def status(id: int, error: int, parameters: bytes = b"") -> bytes:
     return Packet(id, STATUS, bytes([error]) + parameters).encode()
 
 
-def fast_status(parts: list[tuple[int, int, bytes]]) -> bytes:
-    """The one status packet that answers a fast read: per servo ``(id, error, data)``, each with a CRC behind it.
-
-    A servo's CRC covers everything before it, so the last one is the packet's.
-    """
-    length = 1 + sum(2 + len(data) + 2 for _, _, data in parts)
-    packet = HEADER + bytes([BROADCAST]) + length.to_bytes(2, "little") + bytes([STATUS])
-    for id, error, data in parts:
-        packet += bytes([error, id]) + data
-        packet += crc16(packet).to_bytes(2, "little")
-    return packet
-
-
 @dataclass
 class PacketReader:
     """Packets out of bytes that come in any pieces, with garbage between them.

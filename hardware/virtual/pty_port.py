@@ -5,20 +5,27 @@ from __future__ import annotations
 import heapq
 import os
 import select
+import termios
 import threading
 import time
 import tty
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 from knuckle.core.errors import DeviceError
+from knuckle.hardware.spec.dynamixel_table import BAUD_RATES
 from knuckle.hardware.virtual.bus import Reply, VirtualBus
+from knuckle.hardware.virtual.bus_control import BusControl
+from knuckle.hardware.virtual.control_socket import ControlServer
+from knuckle.hardware.virtual.monitor import ServoMonitor
 
 TICK_S = 0.005
 """Without bytes the bus is moved on this often: its watchdogs and its plant."""
 
 _CHUNK = 4096
+_RATES = {getattr(termios, f"B{rate}"): rate for rate in BAUD_RATES if hasattr(termios, f"B{rate}")}
 
 
 class VirtualPort:
@@ -26,18 +33,31 @@ class VirtualPort:
 
     ``serve`` answers until told to stop; entered as a context a thread does so. ``link`` is a symbolic link to keep
     pointing at the terminal, as a port's stable name does: after an unplug and a replug the terminal is another.
+    ``socket`` is where faults are taken and questions answered, and what tells the port from a real one.
+    ``clock`` gives ns.
     """
 
     def __init__(
-        self, bus: VirtualBus, *, link: Path | None = None, clock: Callable[[], int] = time.monotonic_ns
+        self,
+        bus: VirtualBus,
+        *,
+        link: Path | None = None,
+        socket: Path | None = None,
+        monitor: ServoMonitor | None = None,
+        clock: Callable[[], int] = time.monotonic_ns,
     ) -> None:
-        self.bus, self.link, self._clock = bus, link, clock
+        self.bus, self.link, self.monitor, self._clock = bus, link, monitor, clock
+        if monitor is not None:
+            bus.taps.append(monitor.observe)
         self._master = self._slave = -1
         self._path = ""
         self._due: list[tuple[int, int, bytes]] = []
         self._count = 0
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
+        self._lock = threading.Lock()
+        self._answers = BusControl(bus, monitor, lambda: self.path)
+        self._control = None if socket is None else ControlServer(socket, self.ask)
         self.plug()
 
     @property
@@ -49,6 +69,14 @@ class VirtualPort:
     def plugged(self) -> bool:
         """Whether there is a terminal to open."""
         return self._master >= 0
+
+    def ask(self, line: str) -> dict[str, Any]:
+        """What the socket answers to ``line`` ("status", "fault servo:3 silent for 2 s"), from any thread.
+
+        InputError for what cannot be asked.
+        """
+        with self._lock:
+            return self._answers.answer(line, self._clock())
 
     def plug(self) -> None:
         """Make the terminal, and point the link at it."""
@@ -78,7 +106,7 @@ class VirtualPort:
         self._due.clear()
 
     def serve(self, until: Callable[[], bool]) -> None:
-        """Answer bytes until ``until()`` is true."""
+        """Answer bytes, take faults and let time pass until ``until()`` is true."""
         while not until():
             self._once()
 
@@ -86,15 +114,22 @@ class VirtualPort:
         now_ns = self._clock()
         wait_s = TICK_S if not self._due else max(0.0, min(TICK_S, (self._due[0][0] - now_ns) * 1e-9))
         watched = [self._master] if self.plugged else []
-        readable, _, _ = select.select(watched, [], [], wait_s)
-        now_ns = self._clock()
-        if readable:
-            data = self._read()
-            for reply in self.bus.receive(data, now_ns):
-                self._queue(reply)
-        else:
-            self.bus.advance(now_ns)
-        self._send(now_ns)
+        extra = self._control.descriptors() if self._control is not None else []
+        readable, _, _ = select.select(watched + extra, [], [], wait_s)
+        if self._control is not None and len(readable) > (self._master in readable):
+            self._control.serve(readable)
+        with self._lock:
+            now_ns = self._clock()
+            if self._master in readable:
+                for reply in self.bus.receive(self._read(), now_ns, rate=self._rate()):
+                    self._queue(reply)
+            else:
+                self.bus.advance(now_ns)
+            if self.bus.unplugged:
+                self.unplug()
+            else:
+                self.plug()
+        self._send(self._clock())
 
     def _queue(self, reply: Reply) -> None:
         self._count += 1
@@ -117,6 +152,10 @@ class VirtualPort:
         except BlockingIOError:
             return b""
 
+    def _rate(self) -> int:
+        """The rate that the driver has set the port to."""
+        return _RATES.get(termios.tcgetattr(self._master)[5], -1)
+
     def __enter__(self) -> VirtualPort:
         self._stop.clear()
         self._thread = threading.Thread(target=self.serve, args=(self._stop.is_set,), name="virtual bus", daemon=True)
@@ -135,3 +174,5 @@ class VirtualPort:
                 raise DeviceError("the virtual bus does not stop", where=self.path)
             self._thread = None
         self.unplug()
+        if self._control is not None:
+            self._control.close()

@@ -58,7 +58,10 @@ class Measurement:
 
 
 class VirtualServo:
-    """A servo of ``model`` with ``id``; ``angle`` rad is where its horn stands when it gets power."""
+    """A servo of ``model`` with ``id``; ``angle`` rad is where its horn stands when it gets power.
+
+    ``shown`` holds values that reads give instead of the true ones: sensors that lie. ``boots`` counts power-ups.
+    """
 
     def __init__(self, model: ServoModel, id: int, *, angle: float = 0.0) -> None:
         self.model = model
@@ -71,6 +74,7 @@ class VirtualServo:
         self._angle = angle
         self._trajectory = (angle, 0.0)
         self.boots = 0
+        self.shown: dict[str, int] = {}
         self.power_up(0)
 
     # -- registers ----------------------------------------------------------------------------------------------------
@@ -85,6 +89,11 @@ class VirtualServo:
         return self._values["id"]
 
     @property
+    def angle(self) -> float:
+        """Where the horn stood when it was last measured, rad."""
+        return self._angle
+
+    @property
     def torque_on(self) -> bool:
         """Whether the motor is driven."""
         return self._values["torque_enable"] == 1
@@ -94,6 +103,10 @@ class VirtualServo:
         """The bits of Hardware Error Status."""
         return self._values["hardware_error_status"]
 
+    def set_up(self, name: str, value: int) -> None:
+        """Make the register called ``name`` hold ``value``, as a servo comes from its setup: nothing is checked."""
+        self._values[self.model.register(name).name] = value
+
     def read(self, address: int, length: int) -> bytes:
         """``length`` bytes from ``address``; ServoRefusal with an access error where no register is."""
         if length < 1:
@@ -102,7 +115,7 @@ class VirtualServo:
         if span is None:
             return bytes(self._byte(a) for a in range(address, address + length))
         skip, registers = span
-        values = self._values
+        values = self._values | self.shown if self.shown else self._values
         raw = b"".join([r.encode(values[r.name]) for r in registers])
         return raw[skip : skip + length]
 

@@ -12,7 +12,6 @@ from knuckle.hardware.virtual.protocol2 import (
     Packet,
     PacketReader,
     crc16,
-    fast_status,
     status,
     stuff,
     unstuff,
@@ -153,16 +152,3 @@ def test_what_we_answer_is_read_by_the_sdk(id: int, error: int, data: bytes) -> 
     received, result = sdk_packets().rxPacket(Line(status(id, error, data)), False)  # type: ignore[attr-defined]
     assert result == 0
     assert (received[4], received[8], bytes(received[9 : 9 + len(data)])) == (id, error, data)
-
-
-@given(st.lists(st.tuples(st.integers(0, 0xFC), st.integers(0, 0xFF), st.binary(min_size=4, max_size=4)), min_size=1))
-def test_a_fast_answer_is_read_by_the_sdk_and_each_servos_crc_covers_what_came_before(
-    parts: list[tuple[int, int, bytes]],
-) -> None:
-    packet = fast_status(parts)
-    received, result, _ = sdk_packets().fastSyncReadRx(Line(packet), 0xFE, 8 * len(parts))  # type: ignore[attr-defined]
-    assert result == 0
-    for n, (id, error, data) in enumerate(parts):
-        one = bytes(received[8 * n : 8 * n + 8])
-        assert (one[0], one[1], one[2:6]) == (error, id, data)
-        assert int.from_bytes(one[6:8], "little") == crc16(packet[: 8 + 8 * n + 6])

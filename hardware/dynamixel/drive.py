@@ -38,9 +38,11 @@ RELEASED, HOLDING, ARMED = "released", "holding", "armed"
 
 @dataclass
 class _Orders:
-    """What other threads want: the mode, the newest target, and whether to begin from the measured posture."""
+    """What other threads want: the mode, the newest target, whether to begin from the measured posture, and whether
+    torque is to go on where it may."""
 
     mode: str = RELEASED
+    engage: bool = False
     target: HandCommand | None = None
     stay: bool = True
     recover: bool = False
@@ -72,6 +74,7 @@ class Drive:
         self._goals = self._position.copy()
         self._alert = np.zeros(spec.dof, dtype=np.bool_)
         self._back = np.zeros(spec.dof, dtype=np.bool_)
+        self._engaged = np.zeros(spec.dof, dtype=np.bool_)
         self._effort_sent: NDArray[np.int64] | None = None
         self._now_ns: int | None = None
 
@@ -107,7 +110,10 @@ class Drive:
         return sent
 
     def order(self, mode: str) -> None:
-        """Go to ``mode`` and keep the posture of that moment. Raises DeviceError: armed with a servo lost."""
+        """Go to ``mode`` and keep the posture of that moment; ``ARMED`` alone puts torque on.
+
+        Raises DeviceError: armed with a servo lost.
+        """
         with self._lock:
             if mode == ARMED:
                 if self.watch.lost.any():
@@ -115,10 +121,11 @@ class Drive:
                         self._who(self.watch.lost, "lost"), where=self.spec.name, right="recover it first"
                     )
                 self._orders.fault = ""
+            self._orders.engage = mode == ARMED
             self._orders.mode, self._orders.target, self._orders.stay = mode, None, True
 
     def limit_effort(self, limit: Array) -> None:
-        """Bound torques, N m, (dof,); 0 takes torque off a joint."""
+        """Bound torques, N m, (dof,); 0 takes torque off a joint, until it is armed with another limit."""
         bounded = np.clip(np.asarray(limit, dtype=np.float64), 0.0, self.spec.effort_limit)
         if bounded.shape != (self.spec.dof,) or not np.isfinite(bounded).all():
             raise DeviceError(
@@ -269,25 +276,30 @@ class Drive:
                 orders.target, orders.stay = None, True
             mode, target, limit = orders.mode, orders.target, self._limit.copy()
             stay, orders.stay = orders.stay, False
+            engage, orders.engage = orders.engage, False
         if target is not None:
             self._goals = self.scale.pulses(target.q)
         elif stay:
             self._goals = np.clip(self._position, 0, PULSES_PER_TURN - 1)
-        fit = ~self.watch.lost & (self.poll.error == 0) & (self.watch.misses == 0)
         releasing = mode == RELEASED
-        wanted = (limit > 0.0) & ~self.watch.lost & (self.poll.error == 0)
-        if self.ramp.on.any() and releasing and self.ramp.down:
-            wanted = np.zeros_like(wanted)
-        self._torque_off(self.ramp.on & ~wanted)
-        if not releasing:
-            self._torque_on(wanted & fit & ~self.ramp.on)
+        may = (limit > 0.0) & ~self.watch.lost & (self.poll.error == 0)
+        self._engaged = may & (self._engaged | engage)
+        if releasing and self.ramp.down:
+            self._engaged = np.zeros_like(may)
+        self._torque_off(self.ramp.on & ~self._engaged)
+        # Only where this cycle's own reading says where the joint is.
+        self._torque_on(self._engaged & (self.watch.misses == 0) & ~self.ramp.on)
         self.ramp.advance(dt_s, releasing=releasing)
         stopped = self.poll.expired & self.ramp.on
         if stopped.any() and mode == HOLDING:
             # What its own watchdog stopped holds; goals are taken again, from where it stands.
             self.poll.expired &= ~self.group.rewind_watchdog(self.config.watchdog_ms, self._goals, stopped)
         self._write_effort(limit)
-        self.group.write("goal_position", self._goals, self.ramp.on)
+        # A silent servo may hear all the same: its goal is frozen and its torque taken off like the others'.
+        silent = self.watch.silent
+        self.group.write("goal_position", self._goals, self.ramp.on | silent)
+        if releasing and silent.any() and not self.ramp.on.any():
+            self.group.fill("torque_enable", 0, silent)
 
     def _torque_on(self, joints: Mask) -> None:
         """Torque on at the measured posture and at the low end of the ramp, with the watchdog set; all read back."""

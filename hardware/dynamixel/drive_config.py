@@ -16,7 +16,7 @@ class DriveConfig:
         0.006, "wait this long for a servo to begin its answer, retries apart", low=0.001, high=1.0, unit="s"
     )
     watchdog_ms: int = setting(
-        100, "servos stop by themselves when the bus is silent for this long", low=20, high=2540, unit="ms"
+        200, "servos stop by themselves when the bus is silent for this long", low=20, high=2540, unit="ms"
     )
     lost_cycles: int = setting(3, "cycles in a row without an answer until a servo counts as silent", low=1, high=20)
     warn_misses: int = setting(5, "missed packets within a second that are worth a warning", low=1, high=1000)

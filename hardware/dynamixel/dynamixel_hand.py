@@ -102,7 +102,7 @@ class DynamixelHand:
         self.drive.order(ARMED)
 
     def hold(self) -> None:
-        """Torque on, keeping the posture of the next cycle; targets are refused until ``arm``."""
+        """Keep the posture of the next cycle, where there is torque; targets are refused until ``arm``."""
         self.drive.order(HOLDING)
         self._alive()
 
@@ -112,7 +112,7 @@ class DynamixelHand:
         self._alive()
 
     def limit_effort(self, limit: Array) -> None:
-        """Bound each joint's torque, N m, from the next cycle on; 0 takes torque off a joint."""
+        """Bound each joint's torque, N m, from the next cycle on; 0 takes torque off a joint until it is armed anew."""
         self._alive()
         self.drive.limit_effort(limit)
 

@@ -7,7 +7,7 @@ servo's error byte. Here its packet layer is used below them: every status packe
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from dynamixel_sdk import COMM_PORT_BUSY, COMM_RX_CORRUPT, COMM_SUCCESS, Protocol2PacketHandler
@@ -154,7 +154,8 @@ class ServoBus:
     def sync_read(self, servos: Sequence[int], address: int, size: int, *, fast: bool = False) -> dict[int, Reply]:
         """``size`` bytes from ``address`` of each servo that answers, within two retries for those that do not.
 
-        A servo that stays silent is not in the result. With ``fast`` all are asked for in one status packet first.
+        A servo that stays silent is not in the result. With ``fast`` all are asked for in one status packet first. Each
+        servo waits for the one before it, so that behind a silent one nobody may speak: a retry asks that one last.
         """
         self._claim()
         replies: dict[int, Reply] = {}
@@ -165,11 +166,9 @@ class ServoBus:
             self.counts.asked += 1
             got = self._fast(missing, address, size) if fast and attempt == 0 else self._plain(missing, address, size)
             replies |= got
-            if attempt:
-                self.counts.mended += len(got)
-            missing = [servo for servo in missing if servo not in replies]
-            if attempt == 0:
-                self.counts.missed += len(missing)
+            self.counts.mended += len(got) if attempt else 0
+            missing = suspect_last(missing, got)
+            self.counts.missed += 0 if attempt else len(missing)
         return replies
 
     def close(self) -> None:
@@ -200,15 +199,17 @@ class ServoBus:
         self._must(self._packets.syncReadTx(self.port, address, size, list(servos), len(servos), True), _BROADCAST)
         self.port.setPacketTimeout(_HEAD_AND_TAIL + (_FAST_FRAME + size) * len(servos))
         packet, result = self._packets.rxPacket(self.port, True)
-        if result != COMM_SUCCESS:
-            self.counts.garbled += result == COMM_RX_CORRUPT
-            return {}
+        self.counts.garbled += result == COMM_RX_CORRUPT
         wanted, replies = set(servos), dict[int, Reply]()
-        # error, id, data, CRC: again and again. The last CRC covers the whole packet and was checked.
+        # error, id, data, CRC: again and again. Each CRC is over all before it, so the last one is the whole packet's.
         for start in range(_FAST_FIRST, len(packet) - size - _FAST_FRAME + 1, size + _FAST_FRAME):
-            error, servo = packet[start], packet[start + 1]
+            error, servo, end = packet[start], packet[start + 1], start + 2 + size
+            if result != COMM_SUCCESS:
+                crc = packet[end] | packet[end + 1] << 8
+                if self._packets.updateCRC(0, packet, end) != crc:
+                    break
             if servo in wanted and not error & ~ALERT:
-                replies[servo] = Reply(bytes(packet[start + 2 : start + 2 + size]), bool(error & ALERT))
+                replies[servo] = Reply(bytes(packet[start + 2 : end]), bool(error & ALERT))
         return replies
 
     def _retried(self, servo: int, once: Callable[[], tuple[list[int], int, int]]) -> tuple[list[int], int]:
@@ -245,6 +246,12 @@ class ServoBus:
         if error & ~ALERT:
             why = STATUS_ERRORS.get(error & ~ALERT, f"error {error & ~ALERT}")
             raise ServoRefused(f"servo {servo} refused {what}: {why}", where=self.port.port_name)
+
+
+def suspect_last(asked: Sequence[int], answered: Container[int]) -> list[int]:
+    """Those of ``asked`` that did not answer, the first of them, behind whom nobody may have spoken, at the end."""
+    missing = [servo for servo in asked if servo not in answered]
+    return missing[1:] + missing[:1]
 
 
 def in_order(found: Iterable[int]) -> str:

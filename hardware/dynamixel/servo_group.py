@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from knuckle.hardware.dynamixel.configuration import watchdog_units
-from knuckle.hardware.dynamixel.servo_bus import ServoBus
+from knuckle.hardware.dynamixel.servo_bus import ServoBus, suspect_last
 from knuckle.hardware.dynamixel.units import Ints
 from knuckle.hardware.spec.dynamixel_table import ServoModel
 from knuckle.hardware.spec.hand_spec import Array
@@ -33,6 +33,7 @@ class ServoGroup:
 
     def __init__(self, bus: ServoBus, model: ServoModel, ids: Sequence[int], *, fast: bool = False) -> None:
         self.bus, self.model, self.ids, self.fast = bus, model, tuple(ids), fast
+        self._order = list(ids)
         self._current = model.register("present_current")
         self._velocity = model.register("present_velocity")
         self._position = model.register("present_position")
@@ -43,7 +44,11 @@ class ServoGroup:
         dof, first = len(self.ids), self._current.address
         answered, alert = np.zeros(dof, dtype=np.bool_), np.zeros(dof, dtype=np.bool_)
         values = np.zeros((3, dof), dtype=np.int64)
-        replies = self.bus.sync_read(self._chosen(wanted), first, self._size, fast=self.fast)
+        chosen = self._chosen(wanted)
+        replies = self.bus.sync_read([id for id in self._order if id in chosen], first, self._size, fast=self.fast)
+        # Who did not answer is asked last from now on, so that it cannot silence others.
+        missing = suspect_last([id for id in self._order if id in chosen], replies)
+        self._order = [id for id in self._order if id not in missing] + missing
         for n, id in enumerate(self.ids):
             reply = replies.get(id)
             if reply is None:

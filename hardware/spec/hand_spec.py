@@ -47,7 +47,7 @@ class Joint:
 
     Angles in rad, ``velocity_limit`` rad/s, ``effort_limit`` N m, ``stiffness`` N m/rad, ``damping`` N m s/rad;
     ``axis`` is a unit vector in the child link's frame. The servo turns by ``sign`` times the joint angle from
-    ``servo_offset`` rad.
+    ``servo_offset`` rad, counted from the middle of its turn (180 degrees, pulse 2048).
     """
 
     name: str

@@ -107,7 +107,8 @@ def _joint(turn: _Turn) -> Joint:
         stiffness=share * STIFFNESS,
         damping=share * DAMPING,
         servo_id=turn.servo,
-        servo_offset=math.pi,
+        # The servo at 180 degrees, the middle of its turn, from which a HandSpec counts.
+        servo_offset=0.0,
     )
 
 

@@ -72,7 +72,7 @@ def test_each_joint_has_the_servo_that_the_hand_is_wired_with() -> None:
     sides = {joint.stiffness for joint in LEAP.joints if joint.servo_id in (0, 4, 8)}
     others = {joint.stiffness for joint in LEAP.joints if joint.servo_id not in (0, 4, 8)}
     assert [0.75 * stiffness for stiffness in others] == list(sides)
-    assert all(joint.servo_offset == math.pi and joint.sign == 1 for joint in LEAP.joints)
+    assert all(joint.servo_offset == 0.0 and joint.sign == 1 for joint in LEAP.joints)
 
 
 def test_closing_brings_the_tips_to_the_palm_and_the_thumb_stands_against_the_fingers() -> None:

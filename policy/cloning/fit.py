@@ -1,14 +1,14 @@
 """Learning actions by observations from weighted rows: a network of the form of PPO's, by weighted least squares.
 
-The rows are few, so everything is done to make them more: the hand's symmetry gives G rows for one, observations get a
-little noise, and the previous action, from which a cloned policy learns to go on as before instead of to look, is
-hidden from half of the rows.
+The rows are few, so everything is done to make them go further: one network reads every turn of the observation and
+answers for one finger (`SymmetricPolicy`'s form), which makes G rows of one; observations get a little noise; and the
+previous action, from which a cloned policy may learn to go on as before instead of to look, can be hidden.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -33,24 +33,28 @@ STD_FLOOR = 0.01
 class Fitted:
     """The network ``layers`` (weight, bias), its ``normaliser``, and how far its actions are from the rows': ``error``
     on those held back, ``spread`` the error of always answering their mean (both weighted means of squares), and the
-    deviation ``std`` of its errors."""
+    deviation ``std`` of its errors. With a ``symmetry`` the layers answer for the finger in the first place."""
 
     layers: list[tuple[Array, Array]]
     normaliser: Normaliser
     error: float
     spread: float
     std: float
+    symmetry: HandSymmetry | None = None
 
     def actor(self) -> Actor:
         """The same to be exported."""
-        return Actor(self.normaliser, self.layers, self.act)
+        return Actor(self.normaliser, self.layers, self.act, self.symmetry)
 
     def act(self, observations: Array) -> Array:
         """Actions (n, dof), not yet cut, for ``observations`` (n, width); in single precision, as it was trained."""
-        x = self.normaliser(observations).astype(np.float32)
+        turns = observations if self.symmetry is None else self.symmetry.copies(observations)
+        x = self.normaliser(turns).astype(np.float32)
         for k, (weight, bias) in enumerate(self.layers):
             x = x @ weight.T.astype(np.float32) + bias.astype(np.float32)
             x = np.where(x > 0.0, x, np.expm1(np.minimum(x, 0.0))) if k + 1 < len(self.layers) else x
+        if self.symmetry is not None:
+            x = x[:, np.argsort(self.symmetry.finger_of())].reshape(len(observations), -1)
         return np.asarray(x, dtype=np.float64)
 
 
@@ -72,11 +76,12 @@ def fit(
         raise InputError(what, where="cloning", right=f"{2 * config.batch} or more, or a smaller batch")
     rng = np.random.default_rng(seed)
     learned, held = _split(rows, config.held_back, rng)
-    seen_rows, actions, weights = _turned(learned, hand) if config.turned else _plain(learned)
+    symmetry = HandSymmetry(hand) if config.symmetric else None
+    seen_rows, actions, weights = _plain(learned) if symmetry is None else _turned(learned, symmetry)
     normaliser = begin.normaliser if begin is not None else _normaliser(seen_rows, config)
-    x = torch.as_tensor(normaliser(seen_rows).astype(np.float32))
+    x = torch.as_tensor(normaliser(seen_rows.astype(np.float64)).astype(np.float32))
     y, w = torch.as_tensor(actions), torch.as_tensor(weights)
-    network = _network(x.shape[1], hand.dof, config, seed)
+    network = _network(x.shape[1], y.shape[1], config, seed)
     if begin is not None:
         _load(network, begin.layers)
     part = ReorientObservation(hand).slices["previous_action"]
@@ -98,7 +103,7 @@ def fit(
                 given[:, part] = torch.where(hidden, others, given[:, part])
             loss = (w[chosen, None] * (network(given) - y[chosen]) ** 2).mean()
             optimiser.zero_grad(set_to_none=True)
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()
             optimiser.step()
             plan.step()
             total += float(loss.detach())
@@ -106,7 +111,7 @@ def fit(
             raise RunError(f"epoch {epoch + 1} broke down", where="cloning", right="a lower rate")
         seen(epoch + 1, total / batches)
     layers = _layers(network)
-    return _judged(Fitted(layers, normaliser, 0.0, 0.0, 0.0), held if len(held) else learned)
+    return _judged(Fitted(layers, normaliser, 0.0, 0.0, 0.0, symmetry), held if len(held) else learned)
 
 
 def _split(rows: Rows, share: float, rng: np.random.Generator) -> tuple[Rows, Rows]:
@@ -121,11 +126,13 @@ def _plain(rows: Rows) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArra
     return rows.observations, rows.actions, rows.weights
 
 
-def _turned(rows: Rows, hand: HandSpec) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
-    """The rows under every turn of the hand by whole fingers."""
-    symmetry = HandSymmetry(hand)
-    seen = symmetry.copies(rows.observations).astype(np.float32).reshape(-1, rows.observations.shape[1])
-    actions = symmetry.turned_actions(rows.actions).astype(np.float32).reshape(-1, hand.dof)
+def _turned(rows: Rows, symmetry: HandSymmetry) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
+    """The rows under every turn of the hand by whole fingers, and what the finger in the first place does."""
+    seen = (
+        symmetry.copies(rows.observations.astype(np.float64)).astype(np.float32).reshape(-1, rows.observations.shape[1])
+    )
+    of_first = symmetry.turned_actions(rows.actions.astype(np.float64))[..., : symmetry.joints]
+    actions = of_first.astype(np.float32).reshape(-1, symmetry.joints)
     return seen, actions, np.repeat(rows.weights, symmetry.order)
 
 
@@ -162,9 +169,9 @@ def _layers(network: nn.Sequential) -> list[tuple[Array, Array]]:
 
 def _judged(fitted: Fitted, rows: Rows) -> Fitted:
     """The same with its errors on ``rows``."""
-    given = np.clip(fitted.act(rows.observations), -1.0, 1.0)
+    given = np.clip(fitted.act(rows.observations.astype(np.float64)), -1.0, 1.0)
     weights = rows.weights[:, None] / rows.weights.sum() / given.shape[1]
     mean = (weights * rows.actions).sum(axis=0) * given.shape[1]
     error = float((weights * (given - rows.actions) ** 2).sum())
     spread = float((weights * (mean - rows.actions) ** 2).sum())
-    return Fitted(fitted.layers, fitted.normaliser, error, spread, float(np.sqrt(error)))
+    return replace(fitted, error=error, spread=spread, std=float(np.sqrt(error)))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from knuckle.core import rotations
 from knuckle.hardware.spec.hand_spec import Array, HandSpec
@@ -38,7 +39,7 @@ class ObservedScene:
         return rotations.angle_between(self.quaternion, self.goal)
 
 
-def scene_of(hand: HandSpec, observations: Array) -> ObservedScene:
+def scene_of(hand: HandSpec, observations: ArrayLike) -> ObservedScene:
     """The scenes of ``observations`` (n, width) of ``hand``."""
     rows, part = np.asarray(observations, dtype=np.float64), ReorientObservation(hand).slices
     middle, half = (hand.upper + hand.lower) / 2.0, (hand.upper - hand.lower) / 2.0
@@ -54,7 +55,7 @@ def scene_of(hand: HandSpec, observations: Array) -> ObservedScene:
     )
 
 
-def with_goals(hand: HandSpec, observations: Array, goals: Array) -> Array:
+def with_goals(hand: HandSpec, observations: ArrayLike, goals: Array) -> Array:
     """A copy of ``observations`` (n, width) whose goals are ``goals`` (n, 4)."""
     rows = np.ascontiguousarray(np.asarray(observations, dtype=np.float64).T)
     ReorientObservation(hand).write_goal(rows, np.ascontiguousarray(goals.T))

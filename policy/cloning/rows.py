@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from knuckle.hardware.spec.action_map import ActionMap
 from knuckle.hardware.spec.hand_spec import Array, HandSpec
@@ -88,10 +88,10 @@ def joined_as_they_are(parts: Sequence[Rows]) -> Rows:
     return Rows(*(np.concatenate([getattr(part, field) for part in parts]) for field in fields))
 
 
-def at_home(hand: HandSpec, scene: ObservedScene, actions: Array) -> NDArray[np.bool_]:
+def at_home(hand: HandSpec, scene: ObservedScene, actions: ArrayLike) -> NDArray[np.bool_]:
     """In which steps (T,) the planner had let go and went for the home posture; ``scene`` is of T+1 observations."""
     homeward = ActionMap(hand).towards(scene.q[:-1], hand.home, scene.previous[:-1])
-    return np.asarray(np.abs(homeward - actions).max(axis=1) < HOME_TOLERANCE)
+    return np.asarray(np.abs(homeward - np.asarray(actions)).max(axis=1) < HOME_TOLERANCE)
 
 
 def stuck(home: NDArray[np.bool_], steps: int) -> NDArray[np.bool_]:
@@ -113,10 +113,11 @@ def smoothed_targets(targets: Array, home: NDArray[np.bool_], deviation: float) 
     return np.asarray(kernel @ targets / kernel.sum(axis=1, keepdims=True))
 
 
-def progress(angles: Array, steps: int) -> Array:
+def progress(angles: ArrayLike, steps: int) -> Array:
     """By how much the angle (T+1,) has fallen ``steps`` later, or at the end, for each of the T steps, rad."""
-    later = np.minimum(np.arange(len(angles) - 1) + steps, len(angles) - 1)
-    return np.asarray(angles[:-1] - angles[later], dtype=np.float64)
+    left = np.asarray(angles, dtype=np.float64)
+    later = np.minimum(np.arange(len(left) - 1) + steps, len(left) - 1)
+    return np.asarray(left[:-1] - left[later])
 
 
 def _usual_progress(episodes: Sequence[Episode], config: RowConfig) -> Array:

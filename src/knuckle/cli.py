@@ -37,6 +37,9 @@ COMMANDS: dict[str, Command] = {
     "train reorient": Command(
         "learn to turn objects by PPO, and go on after a kill", "knuckle.policy.learned.train_command:train_reorient"
     ),
+    "train clone": Command(
+        "learn to turn objects from a planner's episodes", "knuckle.policy.cloning.clone_command:train_clone"
+    ),
     "eval reorient": Command("score a controller that turns objects", "knuckle.policy.commands:eval_reorient"),
     "export urdf": Command("write hands and objects as URDF", "knuckle.sim.export_command:export_urdf"),
     "bench sim": Command("time simulated worlds to learn in", "knuckle.sim.commands:bench_sim"),

@@ -1,0 +1,172 @@
+"""A run of cloning in its folder: learn from the episodes, ask the planner where the learner got to, learn again.
+
+run.json                     the settings
+episodes-01/                 what round 1 of asking again collected, as `knuckle collect` keeps it
+network-00.safetensors       what was learned of the episodes, -01 after round 1 of asking again, with its figures
+policy/                      the last of these to be deployed: card.json, policy.onnx
+
+Whatever is there already is not done again, so the same command goes on after a kill.
+"""
+
+from __future__ import annotations
+
+import time
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from knuckle.core.errors import InputError
+from knuckle.hardware.spec.hand_spec import HandSpec
+from knuckle.hardware.spec.hands import hand_spec
+from knuckle.policy.cloning.clone_config import Cloning
+from knuckle.policy.cloning.fit import Fitted, fit
+from knuckle.policy.cloning.rows import rows_of
+from knuckle.policy.cloning.takeover import TakeoverTask
+from knuckle.policy.collect.collect_command import play_missing
+from knuckle.policy.collect.collection import Collection, open_collection
+from knuckle.policy.collect.recorder import Episode
+from knuckle.policy.learned.checkpoint import read_checkpoint, write_checkpoint
+from knuckle.policy.learned.export import export_policy
+from knuckle.policy.learned.onnx_graph import Normaliser
+from knuckle.policy.reorient_task import ReorientTask
+from knuckle.sim.reorient.hand_symmetry import HandSymmetry
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+ASK_SEED = 40_000
+"""Added to the run's with each round's number: its starts are none of those that are judged on."""
+
+
+class CloneRun:
+    """Cloning ``cloning`` in ``path``. InputError where its episodes are not there or of another hand."""
+
+    def __init__(self, cloning: Cloning, path: Path, console: Console) -> None:
+        self.cloning, self.path, self.console = cloning, path, console
+        self.hand = hand_spec(cloning.hand)
+        self.policy = path / "policy"
+        self.given: list[Episode] = []
+        for name in cloning.sources:
+            source = open_collection(Path(name))
+            if (hand := source.settings.get("hand", cloning.hand)) != cloning.hand:
+                raise InputError(f"episodes of {hand}", where=name, right=f"episodes of {cloning.hand}")
+            self.given += source.usable(console)
+
+    def asks(self, k: int) -> bool:
+        """Whether the planner is yet to be asked in round ``k``."""
+        return k > 0 and bool(self._collection(k).missing(self.cloning.dagger.episodes))
+
+    def ask(self, k: int, *, jobs: int, minutes: float) -> None:
+        """Play what is missing of the starts of round ``k``, begun within ``minutes`` (0: no bound)."""
+        task = ReorientTask(
+            "mpc", hand=self.cloning.hand, objects=self.cloning.dagger.objects, rung="so3", seed=self._seed(k)
+        )
+        play = TakeoverTask(task, str(self.path / f"policy-{k - 1:02d}"), self.cloning.rungs).record
+        play_missing(
+            self._collection(k),
+            play,
+            self.cloning.dagger.episodes,
+            jobs=jobs,
+            minutes=minutes,
+            console=self.console,
+            name=f"round {k}, the planner after the learner",
+        )
+
+    def learn(self, k: int) -> dict[str, float]:
+        """Learn of all that is there in round ``k``, and export what was learned; its figures."""
+        path = self.path / f"network-{k:02d}.safetensors"
+        if not path.is_file():
+            self._learn(k, path)
+        fitted, figures = read_network(path, self.hand)
+        self._export(k, fitted, figures)
+        return figures
+
+    def episodes(self, k: int) -> list[Episode]:
+        """All that round ``k`` learns from."""
+        asked = [self._collection(j).usable(self.console) for j in range(1, k + 1)]
+        return [*self.given, *(episode for part in asked for episode in part)]
+
+    def _collection(self, k: int) -> Collection:
+        settings = {"controller": "takeover", "hand": self.cloning.hand, "rung": self.cloning.dagger.rungs}
+        return Collection(self.path / f"episodes-{k:02d}", settings | {"seed": self._seed(k)})
+
+    def _seed(self, k: int) -> int:
+        return self.cloning.seed + ASK_SEED + k
+
+    def _learn(self, k: int, path: Path) -> None:
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+        used, episodes = time.process_time(), self.episodes(k)
+        rng = np.random.default_rng([self.cloning.seed, k])
+        rows = rows_of(episodes, self.hand, self.cloning.rows, rng)
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        with Progress(*columns, console=self.console) as progress:
+            bar = progress.add_task(f"round {k}: {len(rows)} rows", total=self.cloning.fit.epochs)
+
+            def seen(epoch: int, loss: float) -> None:
+                progress.update(bar, completed=epoch, description=f"round {k}: {len(rows)} rows, loss {loss:.3f}")
+
+            fitted = fit(rows, self.hand, self.cloning.fit, seed=self.cloning.seed + k, seen=seen)
+        asked = [e.facts["learner_succeeded"] for e in episodes if "learner_succeeded" in e.facts]
+        figures = {
+            "round": float(k),
+            "episodes": float(len(episodes)),
+            "rows": float(len(rows)),
+            "held_back_error": fitted.error,
+            "held_back_spread": fitted.spread,
+            "collect_cpu_s": sum(float(episode.facts["cpu_s"]) for episode in episodes),
+            "fit_cpu_s": time.process_time() - used,
+            "learner_succeeded": float(np.mean(asked)) if asked else float("nan"),
+        }
+        write_network(path, fitted, figures)
+
+    def _export(self, k: int, fitted: Fitted, figures: dict[str, float]) -> None:
+        """Write the policy, and the round's own, which the planner is to take over from."""
+        observed = np.concatenate([episode.observations for episode in self.given[:8]]).astype(np.float64)
+        facts = self.cloning.facts() | {
+            "method": "cloning of the planner" + (f", {k} rounds of asking again" if k else ""),
+            "figures": {name: value for name, value in figures.items() if np.isfinite(value)},
+            "log_std": float(np.log(max(fitted.std, 1e-3))),
+            "versions": {name: version(name) for name in ("knuckle", "mujoco", "torch")},
+        }
+        objects = sorted({str(episode.facts["object"]) for episode in self.given})
+        for folder in (self.path / f"policy-{k:02d}", self.policy):
+            export_policy(
+                folder,
+                self.hand,
+                fitted.actor(),
+                name="cloned",
+                observed=observed,
+                training=facts,
+                data=f"{int(figures['rows'])} steps of the planner, on {', '.join(objects)}",
+                done=self.cloning.done,
+                seed=self.cloning.seed,
+            )
+
+
+def write_network(path: Path, fitted: Fitted, figures: dict[str, float]) -> None:
+    """Keep a network with its figures; RunError where it cannot be written."""
+    arrays: dict[str, Any] = {"mean": fitted.normaliser.mean, "std": fitted.normaliser.std}
+    for k, (weight, bias) in enumerate(fitted.layers):
+        arrays |= {f"weight_{k}": weight, f"bias_{k}": bias}
+    facts = {
+        "clip": fitted.normaliser.clip,
+        "symmetric": fitted.symmetry is not None,
+        "error": fitted.error,
+        "spread": fitted.spread,
+        "action_std": fitted.std,
+    }
+    known = {name: value if np.isfinite(value) else None for name, value in figures.items()}
+    write_checkpoint(path, arrays, facts | {"figures": known}, what="the network")
+
+
+def read_network(path: Path, hand: HandSpec) -> tuple[Fitted, dict[str, float]]:
+    """The network and the figures in the file at ``path``; InputError where it is broken."""
+    arrays, facts = read_checkpoint(path, what="the network", right="delete it: it is then learned again")
+    layers = [(arrays[f"weight_{k}"], arrays[f"bias_{k}"]) for k in range(len(arrays) // 2 - 1)]
+    normaliser = Normaliser(arrays["mean"], arrays["std"], facts["clip"])
+    figures = {name: float("nan") if value is None else float(value) for name, value in facts["figures"].items()}
+    symmetry = HandSymmetry(hand) if facts["symmetric"] else None
+    return Fitted(layers, normaliser, facts["error"], facts["spread"], facts["action_std"], symmetry), figures

@@ -110,7 +110,7 @@ class GuardedHand:
     def command(
         self, names: Sequence[str], q: ArrayLike, stamp_ns: int, valid_until_ns: int, lease: str, now_ns: int
     ) -> HandCommand:
-        """Limit and send targets ``q`` (rad) of the joints ``names``; returns what was really sent.
+        """Limit and send targets ``q`` (rad) of the joints ``names``; returns what was really sent and until when
 
         ``stamp_ns`` is the stamp of the joint state the command answers. Raises CommandRefused (state, lease, age,
         names, NaN) and DeviceError; nothing was written then. NaN, infinity and a failing device lead to HOLD.
@@ -155,6 +155,11 @@ class GuardedHand:
             if held:
                 self._fire(Event.DIED, f"commander {quote(name)} died")
             return held
+
+    def fault(self, reason: str) -> None:
+        """HOLD at once, for a ``reason`` that lies outside the hand, one line."""
+        with self._lock:
+            self._fire(Event.FAULT, reason)
 
     def concern(self, reason: str) -> None:
         """What is wrong outside the hand and its device (its watchdog), one line, until called with an empty one.
@@ -287,12 +292,19 @@ class GuardedHand:
                 "no fresh joint state to limit it by", where="joint_commands", right="a hand that answers"
             )
         limited = self._limiter.limit(names, q, times, measured, self._last)
-        sent = self._raw.send(limited.command)
+        ends_ns = self._ramp_begins_ns(limited.command, times.now_ns) + round(self._config.ramp_s * 1e9)
+        # The device follows it on to where the ramp ends, so that silence decelerates; alone, it stops then by itself.
+        sent = self._raw.send(replace(limited.command, valid_until_ns=ends_ns))
         self._last, self._accepted_ns = Sent(limited.command, limited.speed), times.now_ns
         self._ran_out, self._ramp = False, None
         self._sent += 1
         self._clamped += limited.altered
-        return sent
+        return replace(sent, valid_until_ns=limited.command.valid_until_ns)
+
+    def _ramp_begins_ns(self, command: HandCommand, accepted_ns: int) -> int:
+        """When a command that no other follows gives way to the deceleration: a cycle later, or in time for HOLD."""
+        one_cycle_later = command.valid_until_ns + round(1e9 / self.spec.control_rate_hz)
+        return min(one_cycle_later, accepted_ns + round((self._config.silence_s - self._config.ramp_s) * 1e9))
 
     def _watch_silence(self, now_ns: int) -> None:
         """Where the commander fell silent: the last command for one cycle more, then a ramp, then HOLD in time."""
@@ -306,8 +318,7 @@ class GuardedHand:
         if now_ns > last.command.valid_until_ns and not self._ran_out:
             self._ran_out = True
             self._misses.missed(now_ns)
-        one_cycle_later = last.command.valid_until_ns + round(1e9 / self.spec.control_rate_hz)
-        begins_ns = min(one_cycle_later, self._accepted_ns + round((config.silence_s - config.ramp_s) * 1e9))
+        begins_ns = self._ramp_begins_ns(last.command, self._accepted_ns)
         measured = self._joints.good
         if now_ns < begins_ns or measured is None:
             return

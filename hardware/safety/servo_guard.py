@@ -67,7 +67,8 @@ class ServoGuard:
     def take(self, state: HandState) -> str:
         """Judge a good reading; the fault that it brings, one line, empty where it brings none."""
         config, torque = self._config, self._spec.effort_limit
-        fresh = (state.error & ~self._error) != 0
+        # More bits of a servo that already had some come with its recovery.
+        fresh = (state.error != 0) & (self._error == 0)
         self._error = state.error.astype(np.int32)
         self._celsius = np.where(np.isnan(state.temperature), self._celsius, state.temperature)
         effort = np.abs(np.nan_to_num(state.effort))

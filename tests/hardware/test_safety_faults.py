@@ -29,6 +29,7 @@ def test_silence_keeps_the_target_for_one_cycle_then_decelerates_and_holds_by_25
     target = rig.send(lease, rig.raw.q + 0.25, validity=validity).q
     start = rig.now
     begins = min(min(validity, 200 * MS) + PERIOD, 180 * MS)
+    assert rig.raw.sent[-1].valid_until_ns == start + begins + 60 * MS
     while state_of(rig) is State.ARMED:
         if rig.now - start < begins:
             assert np.array_equal(rig.raw.target, target)
@@ -80,7 +81,7 @@ def test_a_late_command_ends_the_deceleration_and_is_bounded_from_where_that_cam
     assert np.allclose(late.q, np.maximum(low, ramped - gain * 0.001), atol=1e-9)
     rig.run(50 * MS)
     assert state_of(rig) is State.ARMED
-    assert rig.raw.sent[-1] is late
+    assert np.array_equal(rig.raw.sent[-1].q, late.q)
     assert rig.hand.status().expired == 1
 
 

@@ -117,7 +117,7 @@ class Monitor:
             self.slowing(command)
         else:
             self.moving(command)
-        assert raw.now_ns <= command.valid_until_ns <= command.stamp_ns + 200 * MS
+        assert raw.now_ns < command.valid_until_ns <= raw.now_ns + 240 * MS
         return self.passed["send"](command)
 
     def moving(self, command):

@@ -138,9 +138,13 @@ def test_an_error_that_was_acknowledged_stays_in_the_way_of_arming_until_it_is_g
     guard.acknowledge()
     guard.take(state_at(T, SPEC.home, **bits(SILENT)))
     assert (guard.locked, guard.trouble()) == (False, "servo error reported by 'joint_f2_1'")
-    assert (
-        guard.take(state_at(T, SPEC.home, **bits(SILENT | 1))) == "servo error: 'joint_f2_1'; no answer: 'joint_f2_1'"
-    )
+    # Restarted on the operator's word, it shows other bits until it is back.
+    assert guard.take(state_at(T, SPEC.home, **bits(SILENT | 1))) == ""
+    assert not guard.locked
+    guard.take(state_at(T, SPEC.home))
+    assert guard.trouble() == ""
+    said = guard.take(state_at(T, SPEC.home, **bits(SILENT | 1)))
+    assert said == "servo error: 'joint_f2_1'; no answer: 'joint_f2_1'"
     assert guard.locked
 
 

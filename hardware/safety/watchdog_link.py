@@ -1,0 +1,145 @@
+"""The ends of the watchdog's sockets: the driver's, which starts it, and that of a commander or of anyone who asks."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+from knuckle.core.errors import DeviceError
+from knuckle.hardware.safety import watchdog
+from knuckle.hardware.safety.guarded_hand import GuardedHand
+
+GRACE_S = 1.0
+
+
+class WatchdogLink:
+    """Starts the watchdog of this process; it listens on a socket at ``path`` and kills us ``limit_s`` after a beat.
+
+    Raises DeviceError where it cannot be started. To be used by one thread, that of the driver's cycles.
+    """
+
+    def __init__(self, path: Path, limit_s: float = watchdog.LIMIT_S) -> None:
+        self.path = path
+        self.alive = True
+        """False once it has died, or does not listen any more."""
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._socket = ours
+        ours.setblocking(False)
+        try:
+            with theirs, _listener(path) as listener:
+                numbers = (theirs.fileno(), listener.fileno())
+                words = [str(os.getpid()), *map(str, numbers), str(limit_s)]
+                # -S: no site-packages, so neither their memory nor the ROS bootstrapper's second start.
+                self._process = subprocess.Popen(
+                    [sys.executable, "-I", "-S", watchdog.__file__, *words],
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.DEVNULL,
+                    pass_fds=numbers,
+                    start_new_session=True,
+                )
+        except OSError as error:
+            ours.close()
+            raise DeviceError(
+                f"the watchdog cannot be started ({error.strerror or error})",
+                where=str(path),
+                right="a folder of yours",
+            ) from error
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self._process.pid
+
+    def attend(self, hand: GuardedHand) -> None:
+        """Once a driver cycle: beat, and do what the watchdog says; HOLD where it is gone."""
+        self._beat()
+        for verb, text in self._heard():
+            if verb == "died":
+                hand.commander_died(text)
+            else:
+                hand.fault(f"hold asked by {text}")
+        hand.concern("" if self.alive else "the watchdog died; restart the driver")
+
+    def close(self) -> None:
+        """End it: our closed socket tells it that we do. One that stands still is killed."""
+        self._socket.close()
+        try:
+            self._process.wait(GRACE_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self.path.unlink(missing_ok=True)
+
+    def _beat(self) -> None:
+        try:
+            self._socket.send(watchdog.BEAT)
+        except OSError:  # closed, or full of beats that nobody takes
+            self.alive = False
+
+    def _heard(self) -> list[tuple[str, str]]:
+        said = []
+        while packet := self._packet():
+            verb, _, text = packet.decode("utf-8", "replace").partition(" ")
+            said.append((verb, text))
+        return said
+
+    def _packet(self) -> bytes:
+        """The next packet, empty where there is none; its death is noted."""
+        try:
+            packet = self._socket.recv(watchdog.LARGEST)
+        except BlockingIOError:
+            return b""
+        except OSError:
+            packet = b""
+        self.alive = self.alive and packet != b""
+        return packet
+
+
+class CommanderLink:
+    """A connection to the watchdog at ``path``, whose end, with this process or before, is the death of ``name``."""
+
+    def __init__(self, path: Path, name: str) -> None:
+        self._socket = _connected(path)
+        self._socket.send(f"commander {name}".encode())
+
+    def close(self) -> None:
+        """Give it up: the hand holds, where ``name`` holds the lease."""
+        self._socket.close()
+
+
+def ask_to_hold(path: Path, who: str) -> None:
+    """Ask the watchdog at ``path`` to make its driver hold; DeviceError where there is none."""
+    with _connected(path) as connection:
+        connection.send(f"hold {who}".encode())
+
+
+def _connected(path: Path) -> socket.socket:
+    connection = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    try:
+        connection.connect(str(path))
+    except OSError as error:
+        connection.close()
+        raise DeviceError(f"no watchdog listens ({error.strerror or error})", where=str(path)) from error
+    return connection
+
+
+def _listener(path: Path) -> socket.socket:
+    """A listening socket that only this user can reach, in the place of one that was left behind."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.unlink(missing_ok=True)
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    try:
+        # The mode of a socket file is that of its making: changed afterwards, a stranger could have come first.
+        before = os.umask(0o177)
+        try:
+            listener.bind(str(path))
+        finally:
+            os.umask(before)
+        listener.listen(watchdog.MOST_CLIENTS)
+    except OSError:
+        listener.close()
+        raise
+    return listener

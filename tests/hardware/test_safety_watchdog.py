@@ -1,0 +1,453 @@
+"""The watchdog: who hears what, who is killed, and that nobody is killed for nothing: real processes and sockets."""
+
+from __future__ import annotations
+
+import os
+import resource
+import runpy
+import select
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from knuckle.core.errors import CommandRefused, DeviceError
+from knuckle.hardware.safety import watchdog
+from knuckle.hardware.safety.states import State
+from knuckle.hardware.safety.watchdog import Watchdog
+from knuckle.hardware.safety.watchdog_link import CommanderLink, WatchdogLink, ask_to_hold
+
+MS = 1_000_000
+LONG_S = 30.0
+"""No test waits for this; a machine that stands still for as long may fail them."""
+
+
+def packets() -> tuple[socket.socket, socket.socket]:
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    ours.settimeout(LONG_S)
+    return ours, theirs
+
+
+def until(condition: Callable[[], bool], between: Callable[[], object] = lambda: None) -> None:
+    deadline = time.monotonic() + LONG_S
+    while not condition():
+        assert time.monotonic() < deadline
+        between()
+        time.sleep(0.002)
+
+
+@pytest.fixture
+def victim() -> Iterator[subprocess.Popen[bytes]]:
+    """A process that may be killed."""
+    process = subprocess.Popen([sys.executable, "-I", "-S", "-c", "import time; time.sleep(600)"])
+    yield process
+    process.kill()
+    process.wait()
+
+
+class Watched:
+    """A watchdog served by a thread of this process, with the driver's end in the test's hand."""
+
+    def __init__(self, folder: Path, pid: int, limit_s: float, clock: Callable[[], int]) -> None:
+        self.path = folder / "w.sock"
+        listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        listener.bind(str(self.path))
+        listener.listen(64)
+        self.driver, theirs = packets()
+        self.pidfd = os.pidfd_open(pid)
+        self.said: list[str] = []
+        self.dog = Watchdog(theirs, self.pidfd, listener, limit_s, clock)
+        self.ends = (self.driver, theirs, listener)
+        self.thread = threading.Thread(target=lambda: self.said.append(self.dog.serve()))
+        self.thread.start()
+
+    def connect(self) -> socket.socket:
+        client = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        client.settimeout(LONG_S)
+        client.connect(str(self.path))
+        return client
+
+    def told(self) -> str:
+        return self.driver.recv(256).decode()
+
+    def ended(self) -> str:
+        self.thread.join(LONG_S)
+        assert not self.thread.is_alive()
+        return self.said[0]
+
+    def close(self) -> None:
+        self.driver.close()
+        self.thread.join(LONG_S)
+        for end in self.ends:
+            end.close()
+        os.close(self.pidfd)
+
+
+@pytest.fixture
+def watch(tmp_path: Path, victim: subprocess.Popen[bytes]) -> Iterator[Callable[..., Watched]]:
+    made: list[Watched] = []
+
+    def make(limit_s: float = LONG_S, clock: Callable[[], int] = time.monotonic_ns) -> Watched:
+        made.append(Watched(tmp_path, victim.pid, limit_s, clock))
+        return made[-1]
+
+    yield make
+    for watched in made:
+        watched.close()
+
+
+# The process itself
+
+
+def test_a_driver_whose_heartbeat_stops_is_killed_not_before_the_limit(watch, victim):
+    watched = watch(0.2)
+    for _ in range(5):
+        watched.driver.send(b".")
+        time.sleep(0.01)
+    last = time.monotonic()
+    watched.driver.send(b".")
+    assert victim.wait(LONG_S) == -signal.SIGKILL
+    assert time.monotonic() - last >= 0.2
+    assert watched.ended() == "no heartbeat for 200 ms: killed"
+
+
+def test_a_driver_that_never_beat_is_left_alone(watch, victim):
+    watched = watch(0.0)
+    watched.connect().send(b"hold x")
+    assert watched.told() == "hold x"
+    assert victim.poll() is None
+
+
+def test_a_driver_that_ends_is_not_killed(watch, victim):
+    watched = watch()
+    watched.driver.send(b".")
+    watched.driver.shutdown(socket.SHUT_WR)
+    assert watched.ended() == "the driver ended"
+    assert victim.poll() is None
+
+
+def test_the_limit_counts_from_the_last_beat_on_the_watchdogs_clock(watch, victim):
+    now = [1_000 * MS]
+    watched = watch(0.15, lambda: now[0])
+    nudge = watched.connect()
+
+    def passes(time_ns: int, beat: bool) -> None:
+        """Time passes, and the watchdog wakes; it has looked at its clock when the second word is passed on."""
+        now[0] += time_ns
+        if beat:
+            watched.driver.send(b".")
+        for _ in range(2):
+            nudge.send(b"hold x")
+            watched.told()
+
+    passes(0, beat=True)
+    passes(149 * MS, beat=False)
+    passes(0, beat=True)
+    passes(150 * MS - 1, beat=False)
+    assert victim.poll() is None
+    now[0] += 1
+    nudge.send(b"hold x")
+    assert watched.ended() == "no heartbeat for 150 ms: killed"
+    assert victim.wait(LONG_S) == -signal.SIGKILL
+
+
+def test_beats_that_waited_while_the_watchdog_was_kept_from_running_count(tmp_path, victim):
+    """It was not scheduled for a second, and ten beats have come meanwhile."""
+    ours, theirs = packets()
+    now = [0]
+    pidfd = os.pidfd_open(victim.pid)
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    listener.bind(str(tmp_path / "w.sock"))
+    listener.listen()
+    dog = Watchdog(theirs, pidfd, listener, 0.15, lambda: now[0])
+    for _ in range(10):
+        ours.send(b".")
+    now[0] = 1_000 * MS
+    ours.shutdown(socket.SHUT_WR)
+    assert dog.serve() == "the driver ended"
+    assert victim.poll() is None
+    for end in (ours, theirs, listener):
+        end.close()
+    os.close(pidfd)
+
+
+def test_a_driver_that_died_just_before_it_would_be_killed_is_no_error(watch, victim):
+    watched = watch(0.1)
+    victim.kill()
+    victim.wait()
+    watched.driver.send(b".")
+    assert watched.ended() == "no heartbeat for 100 ms: killed"
+
+
+def test_the_end_of_a_commanders_connection_is_told_with_its_name(watch):
+    watched = watch()
+    policy, page = watched.connect(), watched.connect()
+    policy.send(b"commander policy")
+    page.send(b"commander page")
+    page.send(b"commander page again")
+    policy.close()
+    assert watched.told() == "died policy"
+    page.close()
+    assert watched.told() == "died page again"
+
+
+def test_a_connection_without_a_name_or_with_nonsense_is_dropped_and_tells_nothing(watch):
+    watched = watch()
+    watched.connect().close()
+    stranger = watched.connect()
+    stranger.send(b"\xff\xfe nonsense")
+    assert stranger.recv(16) == b""
+    named = watched.connect()
+    named.send(b"commander x")
+    named.send(b"nonsense")
+    assert watched.told() == "died x"
+
+
+def test_long_words_are_cut_and_many_connections_refused(watch):
+    watched = watch()
+    clients = [watched.connect() for _ in range(watchdog.MOST_CLIENTS + 1)]
+    assert clients[-1].recv(16) == b""
+    clients[0].send(b"hold " + b"x" * 1000)
+    assert watched.told() == "hold " + "x" * 123
+    clients[0].close()
+    clients[1].send(b"hold y")
+    assert watched.told() == "hold y"
+    again = watched.connect()
+    again.send(b"hold z")
+    assert watched.told() == "hold z"
+
+
+def test_a_driver_that_does_not_read_does_not_stop_the_watchdog(watch, victim):
+    watched = watch(0.3)
+    client = watched.connect()
+    client.settimeout(1.0)
+    watched.driver.send(b".")
+    sent = 0
+    try:
+        while True:
+            client.send(b"hold x")
+            sent += 1
+    except (BrokenPipeError, ConnectionResetError, TimeoutError):
+        pass
+    assert sent > 100
+    assert victim.wait(LONG_S) == -signal.SIGKILL
+    assert watched.ended().endswith("killed")
+
+
+@pytest.fixture
+def sigint() -> Iterator[None]:
+    before = signal.getsignal(signal.SIGINT)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def words(folder: Path, pid: int, limit_s: str, *sent: bytes) -> tuple[socket.socket, list[str]]:
+    """The driver's end, with ``sent`` on its way, and the words that the process is started with."""
+    ours, theirs = packets()
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    listener.bind(str(folder / "m.sock"))
+    listener.listen()
+    for packet in sent:
+        ours.send(packet)
+    return ours, [str(pid), str(theirs.detach()), str(listener.detach()), limit_s]
+
+
+def test_run_as_a_program_it_says_whom_it_killed(tmp_path, victim, capsys, sigint):
+    ours, arguments = words(tmp_path, victim.pid, "0.01", b".")
+    with ours:
+        assert watchdog.main(arguments) == 0
+    assert victim.wait(LONG_S) == -signal.SIGKILL
+    assert capsys.readouterr().err == f"watchdog of process {victim.pid}: no heartbeat for 10 ms: killed\n"
+    assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+
+
+def test_run_as_a_program_it_says_nothing_of_a_driver_that_ended(tmp_path, victim, capsys, sigint, monkeypatch):
+    ours, arguments = words(tmp_path, victim.pid, "5", b".")
+    ours.shutdown(socket.SHUT_WR)
+    monkeypatch.setattr(sys, "argv", ["watchdog", *arguments])
+    with ours, pytest.raises(SystemExit) as ended:
+        runpy.run_path(watchdog.__file__, run_name="__main__")
+    assert ended.value.code == 0
+    assert capsys.readouterr().err == ""
+    assert victim.poll() is None
+
+
+def test_a_driver_that_is_gone_before_it_starts_is_no_error(tmp_path, victim, sigint):
+    victim.kill()
+    victim.wait()
+    ours, arguments = words(tmp_path, victim.pid, "5")
+    with ours:
+        assert watchdog.main(arguments) == 0
+
+
+# The driver's end, with the real process
+
+
+@pytest.fixture
+def link(tmp_path: Path) -> Iterator[WatchdogLink]:
+    made = WatchdogLink(tmp_path / "state" / "hand.sock", 600.0)
+    yield made
+    made.close()
+    made.close()
+
+
+def state_of(rig) -> State:
+    return rig.hand.status().state
+
+
+def cycle(rig, link: WatchdogLink) -> None:
+    rig.run()
+    link.attend(rig.hand)
+    rig.send(rig.lease) if state_of(rig) is State.ARMED else None
+
+
+def test_a_commander_that_is_killed_leaves_the_hand_in_hold(rig, link, tmp_path):
+    rig.lease = rig.armed("policy")
+    code = (
+        "import sys, time, pathlib; from knuckle.hardware.safety.watchdog_link import CommanderLink;"
+        "link = CommanderLink(pathlib.Path(sys.argv[1]), 'policy'); print(flush=True); time.sleep(600)"
+    )
+    with subprocess.Popen([sys.executable, "-c", code, str(link.path)], stdout=subprocess.PIPE) as commander:
+        assert commander.stdout is not None
+        commander.stdout.readline()
+        for _ in range(20):
+            cycle(rig, link)
+        assert state_of(rig) is State.ARMED
+        commander.kill()
+        until(lambda: state_of(rig) is State.HOLD, lambda: cycle(rig, link))
+    assert rig.hand.status().reason == "commander 'policy' died"
+    assert link.alive
+    assert rig.hand.status().problem == ""
+
+
+def test_anyone_may_ask_for_hold_and_the_hand_can_be_armed_again(rig, link):
+    rig.lease = rig.armed("policy")
+    ask_to_hold(link.path, "the operator's page")
+    until(lambda: state_of(rig) is State.HOLD, lambda: cycle(rig, link))
+    assert rig.hand.status().reason == "hold asked by the operator's page"
+    rig.hand.arm("policy")
+
+
+def test_a_commander_that_lets_go_counts_as_dead_and_another_does_not_matter(rig, link):
+    rig.lease = rig.armed("policy")
+    mine, other = CommanderLink(link.path, "policy"), CommanderLink(link.path, "page")
+    other.close()
+    for _ in range(20):
+        cycle(rig, link)
+    assert state_of(rig) is State.ARMED
+    mine.close()
+    until(lambda: state_of(rig) is State.HOLD, lambda: cycle(rig, link))
+
+
+def test_the_death_of_the_watchdog_leads_to_hold_and_keeps_the_hand_from_being_armed(rig, link):
+    rig.lease = rig.armed("policy")
+    cycle(rig, link)
+    os.kill(link.pid, signal.SIGKILL)
+    until(lambda: state_of(rig) is State.HOLD, lambda: cycle(rig, link))
+    assert not link.alive
+    assert rig.hand.status().reason == "the watchdog died; restart the driver"
+    with pytest.raises(CommandRefused, match="the watchdog died"):
+        rig.hand.arm("policy")
+    cycle(rig, link)
+    assert not link.alive
+
+
+def test_a_watchdog_that_stands_still_is_noticed_when_it_takes_no_more_beats(rig, link):
+    rig.lease = rig.armed("policy")
+    os.kill(link.pid, signal.SIGSTOP)
+    try:
+        until(lambda: state_of(rig) is State.HOLD, lambda: cycle(rig, link))
+    finally:
+        link.close()
+    assert rig.hand.status().reason == "the watchdog died; restart the driver"
+
+
+def test_a_watchdog_without_faults_disturbs_nothing_and_ends_with_its_driver(rig, tmp_path):
+    link = WatchdogLink(tmp_path / "hand.sock", 600.0)
+    rig.lease = rig.armed()
+    for _ in range(50):
+        cycle(rig, link)
+    assert (state_of(rig), rig.hand.status().problem) == (State.ARMED, "")
+    pidfd = os.pidfd_open(link.pid)
+    link.close()
+    assert select.select([pidfd], [], [], LONG_S)[0]
+    os.close(pidfd)
+    assert not link.path.exists()
+
+
+DRIVER = """
+import pathlib, sys, time
+from knuckle.hardware.safety.watchdog_link import WatchdogLink
+class Hand:
+    def __getattr__(self, name):
+        return lambda *_: None
+link = WatchdogLink(pathlib.Path(sys.argv[1]), float(sys.argv[2]))
+for _ in range(20):
+    link.attend(Hand())
+    time.sleep(0.01)
+print(time.monotonic_ns(), flush=True)
+{}
+"""
+
+
+@pytest.mark.parametrize("ending", ["time.sleep(600)", "os = __import__('os'); os.kill(os.getpid(), 19)"])
+def test_a_driver_that_hangs_or_is_stopped_is_killed_and_the_watchdog_ends_too(tmp_path, ending):
+    path = tmp_path / "hand.sock"
+    words = [sys.executable, "-c", DRIVER.format(ending), str(path), "0.3"]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as driver:
+        said, complaint = driver.communicate(timeout=LONG_S)
+        took_s = (time.monotonic_ns() - int(said)) * 1e-9
+    assert driver.returncode == -signal.SIGKILL
+    assert took_s >= 0.28
+    # The pipe's end came when the watchdog had ended as well, and it said why.
+    assert b"no heartbeat for 300 ms: killed" in complaint
+
+
+def test_a_driver_that_crashes_takes_its_watchdog_with_it(tmp_path):
+    words = [sys.executable, "-c", DRIVER.format("raise SystemExit(3)"), str(tmp_path / "hand.sock"), "30"]
+    done = subprocess.run(words, capture_output=True, timeout=LONG_S)
+    assert (done.returncode, done.stderr) == (3, b"")
+
+
+def test_the_socket_is_for_this_user_alone_and_takes_the_place_of_one_left_behind(tmp_path):
+    path = tmp_path / "hand.sock"
+    path.write_text("left behind")
+    before = os.umask(0)
+    try:
+        link = WatchdogLink(path, 600.0)
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+        assert os.umask(0) == 0
+    finally:
+        os.umask(before)
+    link.close()
+
+
+def test_it_starts_for_little(tmp_path):
+    """CPU seconds, so that a busy machine changes nothing: interpreter, imports and all."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    link = WatchdogLink(tmp_path / "hand.sock", 600.0)
+    ask_to_hold(link.path, "me")
+    with socket.socket() as _:
+        until(lambda: bool(link._heard()))
+    link.close()
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 0.2
+
+
+def test_where_no_watchdog_listens_or_can_listen_one_line_says_so(tmp_path):
+    with pytest.raises(DeviceError, match="no watchdog listens"):
+        CommanderLink(tmp_path / "none.sock", "policy")
+    with pytest.raises(DeviceError, match="no watchdog listens"):
+        ask_to_hold(tmp_path / "none.sock", "policy")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(DeviceError, match="the watchdog cannot be started"):
+        WatchdogLink(tmp_path / "file" / "hand.sock")
+    with pytest.raises(DeviceError, match="the watchdog cannot be started"):
+        WatchdogLink(tmp_path / ("x" * 120))

@@ -13,6 +13,7 @@ from knuckle.policy.evaluation import evaluate
 from knuckle.policy.learned.export import export_policy, write_scores
 from knuckle.policy.learned.run_folder import VIDEO, RunFolder
 from knuckle.policy.learned.trainer import Trainer
+from knuckle.policy.learned.warm_start import write_learner
 from knuckle.policy.reorient_score import figures_of
 from knuckle.policy.reorient_task import ReorientTask
 
@@ -68,6 +69,7 @@ def export(trainer: Trainer, folder: RunFolder, preset: str) -> None:
         done=training.done,
         seed=training.seed,
     )
+    write_learner(trainer, folder.policy)
 
 
 def _film(task: ReorientTask, folder: RunFolder, console: Console) -> None:

@@ -27,6 +27,7 @@ class PpoConfig:
     rungs: str = setting("yaw60", "rungs in the order in which they are taken up, with + between")
     surface: str = setting("table", "table, or air: the table goes after 2 s", choices=("table", "air"))
     starts: str = setting("settled", "where episodes begin", choices=("settled", "grasp", "mixed", "table"))
+    warm_start: str = setting("", "a policy or run whose network, critic and normaliser the run begins with")
     shown: str = setting("", "folders of knuckle collect, with + between: some episodes begin in the midst of those")
     shown_share: float = setting(0.3, "share of episodes that begin so, where there are any", low=0.0, high=1.0)
     physics: str = setting("training", "training (1/60 s) or execution (1/120 s)")

@@ -24,6 +24,7 @@ from knuckle.policy.learned.judge import Judge
 from knuckle.policy.learned.shown_episodes import shown_episodes
 from knuckle.policy.learned.tally import Tally
 from knuckle.policy.learned.train_config import Training
+from knuckle.policy.learned.warm_start import begin_with
 from knuckle.sim.reorient.batch_config import BatchConfig
 from knuckle.sim.reorient.batch_state import capture, restore
 from knuckle.sim.reorient.batch_world import BatchWorld
@@ -72,6 +73,8 @@ class Trainer:
         self.env = normalised(self.worlds, ppo, self.symmetry)
         set_random_seed(training.seed)
         self.model = AdaptivePpo(self.env, ppo, self.symmetry)
+        if ppo.warm_start:
+            begin_with(self, ppo.warm_start, where="--set warm_start")
         self.tally = Tally(world, self.curriculum)
         self.updates = 0
         self.spent_s = self.cpu_s = 0.0
@@ -181,9 +184,7 @@ class Trainer:
         """Go on where `capture` was called, with the same training. InputError for a state that does not fit."""
         model, statistics = self.model, statistics_of(self.env)
         try:
-            weights = {name: torch.as_tensor(arrays[f"policy.{name}"].copy()) for name in model.policy.state_dict()}
-            model.policy.load_state_dict(weights)
-            model.policy.optimizer.load_state_dict(_optimiser(arrays, model.policy.optimizer.state_dict()))
+            self.put_weights(arrays)
             statistics.mean, statistics.var = arrays["normaliser.mean"].copy(), arrays["normaliser.var"].copy()
             statistics.count, model.rate = facts["normaliser_count"], facts["rate"]
             self.env.old_obs = arrays["last.raw"].copy()
@@ -197,6 +198,13 @@ class Trainer:
         except (KeyError, RuntimeError, ValueError, TypeError) as error:
             what = f"the checkpoint does not fit ({str(error).splitlines()[0][:120]})"
             raise InputError(what, where=where, right="the settings and the version that it was made with") from error
+
+    def put_weights(self, arrays: dict[str, Any]) -> None:
+        """Take over weights and Adam's steps, named as by `capture`. KeyError or RuntimeError: they do not fit."""
+        policy = self.model.policy
+        weights = {name: torch.as_tensor(arrays[f"policy.{name}"].copy()) for name in policy.state_dict()}
+        policy.load_state_dict(weights)
+        policy.optimizer.load_state_dict(_optimiser(arrays, policy.optimizer.state_dict()))
 
     def close(self) -> None:
         """End the worlds' threads."""

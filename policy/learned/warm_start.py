@@ -1,0 +1,64 @@
+"""A run that begins with what another has learned: its network, critic, normaliser and steps of Adam, other worlds.
+
+A policy's folder holds the learner beside the network that is deployed, so a policy that comes with knuckle can be
+learned on, on other objects, rungs or rewards.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from knuckle.core.errors import InputError
+from knuckle.policy.learned.adaptive_ppo import statistics_of
+from knuckle.policy.learned.checkpoint import read_checkpoint, write_checkpoint
+from knuckle.policy.learned.policy_folder import policy_folder
+
+if TYPE_CHECKING:
+    from knuckle.policy.learned.trainer import Trainer
+
+LEARNER = "learner.safetensors"
+_PARTS = ("policy.", "optimiser.", "normaliser.")
+
+
+def write_learner(trainer: Trainer, folder: Path) -> None:
+    """Write what ``trainer`` has learned into the policy's ``folder``; RunError where that is impossible."""
+    arrays, facts = trainer.capture()
+    kept = {name: value for name, value in arrays.items() if name.startswith(_PARTS)}
+    names = ("steps", "cpu_s", "rate", "normaliser_count", "sb3_updates", "curriculum")
+    said = {name: facts[name] for name in names} | {"hand": trainer.hand.name}
+    write_checkpoint(folder / LEARNER, kept, said, what="the learner")
+
+
+def read_learner(name: str, hand: str, *, where: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Arrays and facts of the learner in the policy or run that ``name`` means.
+
+    InputError where there is none, it is broken, or of another hand.
+    """
+    folder = policy_folder(name)
+    if folder is None or not (folder / LEARNER).is_file():
+        right = "the name or folder of a policy that knuckle train made"
+        raise InputError(f"no {LEARNER} in '{name}'", where=where, right=right)
+    arrays, facts = read_checkpoint(folder / LEARNER, what="the learner", right="another policy")
+    if facts.get("hand") != hand:
+        raise InputError(f"the learner in '{name}' is of {facts.get('hand')}", where=where, right=hand)
+    return arrays, facts
+
+
+def begin_with(trainer: Trainer, name: str, *, where: str) -> None:
+    """Put what the learner in ``name`` has learned into ``trainer``, which has done no update yet.
+
+    InputError where it does not fit: other widths, layers, or symmetry.
+    """
+    arrays, facts = read_learner(name, trainer.hand.name, where=where)
+    statistics = statistics_of(trainer.env)
+    try:
+        if arrays["normaliser.mean"].shape != statistics.mean.shape:
+            raise ValueError(f"a normaliser of {arrays['normaliser.mean'].shape}")
+        trainer.put_weights(arrays)
+    except (KeyError, RuntimeError, ValueError) as error:
+        what = f"the learner in '{name}' does not fit ({' '.join(str(error).split())[:120]})"
+        raise InputError(what, where=where, right="the same width, layers and symmetric") from error
+    statistics.mean, statistics.var = arrays["normaliser.mean"].copy(), arrays["normaliser.var"].copy()
+    statistics.count = facts["normaliser_count"]
+    trainer.model.rate = float(facts["rate"])

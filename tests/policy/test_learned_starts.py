@@ -1,0 +1,104 @@
+"""What a training run begins with: another's network, and the episodes of an expert."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from knuckle.core.errors import InputError
+from knuckle.policy.collect.collection import CONFIG, EPISODES
+from knuckle.policy.learned.adaptive_ppo import statistics_of
+from knuckle.policy.learned.checkpoint import write_checkpoint
+from knuckle.policy.learned.shown_episodes import shown_episodes
+from knuckle.policy.learned.train_config import Training, make_training
+from knuckle.policy.learned.trainer import Trainer
+from knuckle.policy.learned.warm_start import LEARNER, write_learner
+from knuckle.sim.reorient.episode_goals import GIVEN
+
+SMALL = {"worlds": "8", "steps": "6", "width": "16", "minibatches": "2", "judge_worlds": "4", "cached_starts": "4"}
+
+
+def small(**changes: str) -> Training:
+    return make_training("quick", "dclaw3", SMALL | changes, threads=1, seed=3)
+
+
+def trainer_of(training: Training, folder: Path, starts: Path) -> Trainer:
+    return Trainer(training, fault_folder=folder, cache_folder=starts)
+
+
+def collection(path: Path, width: int, *, hand: str = "dclaw3", succeeded: bool = True) -> Path:
+    """A collection of one episode of five observations, of which the last two are within 0.4 rad."""
+    (path / EPISODES).mkdir(parents=True)
+    (path / CONFIG).write_text(json.dumps({"hand": hand}))
+    rng = np.random.default_rng(0)
+    arrays = {
+        "observations": rng.standard_normal((5, width)).astype(np.float32),
+        "actions": np.zeros((4, 9), np.float32),
+        "angles": np.array([1.0, 0.8, 0.5, 0.3, 0.2], np.float32),
+    }
+    write_checkpoint(path / EPISODES / "000000.safetensors", arrays, {"object": "truck", "succeeded": succeeded})
+    return path
+
+
+def test_a_run_begins_with_the_network_critic_and_normaliser_of_another(tmp_path: Path, start_folder: Path) -> None:
+    teacher = trainer_of(small(), tmp_path, start_folder)
+    teacher.update()
+    write_learner(teacher, tmp_path)
+    pupil = trainer_of(small(warm_start=str(tmp_path), objects="duck"), tmp_path, start_folder)
+    seen = teacher.observed()
+    np.testing.assert_array_equal(pupil.act(seen), teacher.act(seen))
+    np.testing.assert_array_equal(statistics_of(pupil.env).mean, statistics_of(teacher.env).mean)
+    for mine, theirs in zip(pupil.model.policy.parameters(), teacher.model.policy.parameters(), strict=True):
+        np.testing.assert_array_equal(mine.detach().numpy(), theirs.detach().numpy())
+    assert pupil.updates == 0 and pupil.model.rate == teacher.model.rate
+    pupil.update()
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"), [({"width": "24"}, "does not fit"), ({"symmetric": "false"}, "does not fit")]
+)
+def test_another_network_is_refused(tmp_path: Path, start_folder: Path, changes: dict[str, str], said: str) -> None:
+    teacher = trainer_of(small(), tmp_path, start_folder)
+    teacher.update()
+    write_learner(teacher, tmp_path)
+    with pytest.raises(InputError, match=said):
+        trainer_of(small(warm_start=str(tmp_path), **changes), tmp_path, start_folder)
+
+
+def test_a_folder_without_a_learner_is_refused(tmp_path: Path, start_folder: Path) -> None:
+    with pytest.raises(InputError, match=LEARNER):
+        trainer_of(small(warm_start=str(tmp_path)), tmp_path, start_folder)
+
+
+def test_a_run_begins_episodes_where_an_expert_was(tmp_path: Path, start_folder: Path) -> None:
+    training = small()
+    width = trainer_of(training, tmp_path, start_folder).worlds.world.spec.width
+    folder = collection(tmp_path / "shown", width)
+    shown = trainer_of(small(shown=str(folder), shown_share="1.0"), tmp_path, start_folder)
+    assert {shown.worlds.world.goals.rung_of(k) for k in range(8)} == {GIVEN}
+
+
+def test_only_rows_before_the_goal_of_episodes_that_succeeded_are_shown(tmp_path: Path) -> None:
+    folder = collection(tmp_path / "a", 7)
+    assert shown_episodes(str(folder), "dclaw3", where="here")["truck"].shape == (3, 7)
+    both = f"{folder}+{collection(tmp_path / 'b', 7)}"
+    assert shown_episodes(both, "dclaw3", where="here")["truck"].shape == (6, 7)
+
+
+@pytest.mark.parametrize(
+    ("made", "said"),
+    [
+        ({"succeeded": False}, "no episode in .* succeeded"),
+        ({"hand": "dclaw4"}, "is of dclaw4"),
+        (None, "no collection in"),
+    ],
+)
+def test_what_shows_nothing_is_refused_in_one_line(tmp_path: Path, made: dict | None, said: str) -> None:
+    if made is not None:
+        collection(tmp_path / "shown", 7, **made)
+    with pytest.raises(InputError, match=said) as caught:
+        shown_episodes(str(tmp_path / "shown"), "dclaw3", where="--set shown")
+    assert "\n" not in str(caught.value)

@@ -14,6 +14,7 @@ from stable_baselines3.common.vec_env import VecNormalize
 from torch import nn
 
 from knuckle.policy.learned.onnx_graph import Normaliser
+from knuckle.policy.learned.smooth_noise import SmoothGaussian
 from knuckle.policy.learned.symmetric_policy import SymmetricPolicy, TurnedNetworks, TurnedNormalize
 from knuckle.policy.learned.train_config import PpoConfig
 from knuckle.sim.reorient.batch_world import BatchWorld
@@ -92,6 +93,9 @@ class AdaptivePpo(PPO):
             device="cpu",
         )
         self.set_logger(Logger(folder=None, output_formats=[]))
+        self.noise = SmoothGaussian(int(self.policy.log_std.numel()), config.noise_correlation)
+        if config.noise_correlation > 0.0:
+            self.policy.action_dist = self.noise
 
     def train(self) -> None:
         """One update by what was collected; then the learning rate of the next, and the most noise that it may have."""

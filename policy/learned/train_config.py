@@ -50,6 +50,7 @@ class PpoConfig:
     log_std: float = setting(-1.2, "logarithm of the actions' deviation at first", low=-5.0, high=1.0)
     log_std_end: float = setting(-1.2, "what it has sunk to at the end of its annealing", low=-5.0, high=1.0)
     anneal_steps: float = setting(1e6, "control steps over which it sinks, at the least", low=1.0, high=1e12)
+    noise_correlation: float = setting(0.0, "of the noise of a step with that of the one before", low=0.0, high=0.99)
     rate: float = setting(5e-4, "learning rate at first", low=1e-7, high=0.1)
     rate_low: float = setting(5e-5, "its floor", low=1e-8, high=0.1)
     rate_high: float = setting(3e-3, "its ceiling", low=1e-8, high=0.1)

@@ -93,6 +93,7 @@ class Trainer:
         set_random_seed(int(np.random.SeedSequence([self.training.seed, self.updates]).generate_state(1)[0]))
         self.worlds.world.goals.share(self.curriculum.shares())
         self.tally.clear()
+        self.model.noise.begin()
         self._learn()
         self.updates += 1
         wall, cpu = time.perf_counter() - begun, time.process_time() - used

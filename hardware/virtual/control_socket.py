@@ -12,10 +12,17 @@ from typing import Any
 
 from knuckle.core.errors import DeviceError, InputError
 
-SOCKET_NAME = "servo_bus.sock"
 MAX_LINE = 4096
 MAX_PATH = 107
 _PATIENCE_S = 10.0
+
+
+def default_socket() -> Path:
+    """Where a graph's virtual bus listens: in the user's run-time (or state) folder, one for each ROS domain."""
+    runtime = os.environ.get("XDG_RUNTIME_DIR")
+    state = os.environ.get("XDG_STATE_HOME") or "~/.local/state"
+    folder = Path(runtime) / "knuckle" if runtime else Path(state).expanduser() / "knuckle"
+    return folder / f"servo_bus_{os.environ.get('ROS_DOMAIN_ID') or '0'}.sock"
 
 
 class ControlServer:
@@ -27,6 +34,7 @@ class ControlServer:
     def __init__(self, path: Path, answer: Callable[[str], dict[str, Any]]) -> None:
         self.path, self._answer = path, answer
         _check(path)
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         if path.is_socket() and _alive(path):
             raise DeviceError("another virtual bus is served there", where=str(path), right="one bus a folder")
         path.unlink(missing_ok=True)
@@ -92,6 +100,8 @@ def ask(path: Path, line: str) -> dict[str, Any]:
     Raises DeviceError where nobody listens or answers there, InputError with what the other end found wrong.
     """
     _check(path)
+    if len(line) >= MAX_LINE or "\n" in line:
+        raise InputError("what is asked is too long, or not one line", where=str(path), right=f"below {MAX_LINE} bytes")
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
             client.settimeout(_PATIENCE_S)
@@ -99,9 +109,11 @@ def ask(path: Path, line: str) -> dict[str, Any]:
             client.sendall(line.encode() + b"\n")
             with client.makefile("rb") as stream:
                 raw = stream.readline(1 << 22)
-    except (FileNotFoundError, ConnectionError, TimeoutError, PermissionError) as error:
+    except (FileNotFoundError, ConnectionRefusedError):
+        raise DeviceError("no virtual servo bus runs here", where=str(path)) from None
+    except (ConnectionError, TimeoutError, PermissionError) as error:
         reason = (os.strerror(error.errno) if error.errno else "no answer").lower()
-        raise DeviceError(f"no virtual servo bus answers: {reason}", where=str(path)) from None
+        raise DeviceError(f"the virtual servo bus cannot be asked ({reason})", where=str(path)) from None
     try:
         answer = json.loads(raw)
     except ValueError:

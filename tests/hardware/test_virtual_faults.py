@@ -1,0 +1,362 @@
+"""Each fault of the virtual servos in virtual time, and the lines and scripts that call for them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from knuckle.core.errors import InputError
+from knuckle.hardware.spec.dclaw import dclaw
+from knuckle.hardware.spec.dynamixel_table import XM430_W210
+from knuckle.hardware.virtual.bus import BusConfig, Reply, VirtualBus
+from knuckle.hardware.virtual.fault_board import FaultBoard
+from knuckle.hardware.virtual.faults import KINDS, Fault, parse_fault, parse_script
+from knuckle.hardware.virtual.heat import HeatConfig
+from knuckle.hardware.virtual.joints import LaggingJoints
+from knuckle.hardware.virtual.protocol2 import BROADCAST, Instruction, Packet, PacketReader
+
+MS = 1_000_000
+IDS = [10, 11, 12, 20, 21, 22, 30, 31, 32]
+ALL_POSITIONS = bytes([132, 0, 4, 0, *IDS])
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One status packet."""
+
+    id: int
+    error: int
+    data: bytes
+
+    @property
+    def value(self) -> int:
+        return int.from_bytes(self.data, "little", signed=True)
+
+
+class Host:
+    """A bus in virtual time, to break and to ask."""
+
+    def __init__(self, config: BusConfig | None = None, heat: HeatConfig | None = None) -> None:
+        self.hand = dclaw()
+        self.plant = LaggingJoints(self.hand)
+        self.bus = VirtualBus(self.hand, self.plant, XM430_W210, config=config, heat=heat)
+        self.now_ns = 0
+
+    def fault(self, text: str) -> None:
+        self.bus.inject(parse_fault(text), self.now_ns)
+
+    def send(self, id: int, instruction: int, parameters: bytes = b"") -> list[Reply]:
+        return self.bus.receive(Packet(id, instruction, parameters).encode(), self.now_ns)
+
+    def ask(self, id: int, instruction: int, parameters: bytes = b"") -> list[Answer]:
+        raw = b"".join(reply.data for reply in self.send(id, instruction, parameters))
+        return [Answer(p.id, p.parameters[0], p.parameters[1:]) for p in PacketReader().feed(raw) if p.intact]
+
+    def put(self, id: int, name: str, value: int) -> list[Answer]:
+        register = XM430_W210.register(name)
+        return self.ask(id, Instruction.WRITE, register.address.to_bytes(2, "little") + register.encode(value))
+
+    def get(self, id: int, name: str) -> int:
+        register = XM430_W210.register(name)
+        (answer,) = self.ask(id, Instruction.READ, bytes([register.address, 0, register.size, 0]))
+        return register.decode(answer.data)
+
+    def heard_from(self) -> list[int]:
+        """Whose positions come back from a group read."""
+        return [answer.id for answer in self.ask(BROADCAST, Instruction.SYNC_READ, ALL_POSITIONS)]
+
+    def wait(self, seconds: float) -> None:
+        for _ in range(round(seconds / 0.005)):
+            self.now_ns += 5 * MS
+            self.bus.advance(self.now_ns)
+
+
+def test_a_silent_servo_does_what_it_is_told_and_answers_nothing_until_its_time_is_over() -> None:
+    host = Host()
+    host.fault("servo:11 silent for 2 s")
+    assert host.put(11, "torque_enable", 1) == []
+    assert host.bus.servo(11).torque_on
+    assert host.heard_from() == [id for id in IDS if id != 11]
+    host.wait(1.99)
+    assert host.ask(11, Instruction.PING) == []
+    host.wait(0.02)
+    assert [a.id for a in host.ask(11, Instruction.PING)] == [11]
+
+
+def test_behind_a_silent_servo_a_fast_read_and_a_chained_one_break_off() -> None:
+    host = Host()
+    host.fault("servo:20 silent")
+    (reply,) = host.send(BROADCAST, Instruction.FAST_SYNC_READ, ALL_POSITIONS)
+    assert len(reply.data) == 8 + 3 * 8 < 7 + int.from_bytes(reply.data[5:7], "little")
+    chained = Host(BusConfig(chained=True))
+    chained.fault("servo:20 silent")
+    assert chained.heard_from() == [10, 11, 12]
+
+
+def test_an_unpowered_servo_hears_nothing_and_comes_back_as_after_a_power_up() -> None:
+    host = Host()
+    host.put(11, "torque_enable", 1)
+    host.put(11, "position_p_gain", 500)
+    host.fault("servo:11 off for 1 s")
+    assert host.put(11, "led", 1) == []
+    host.put(11, "goal_position", 2700)
+    host.wait(0.9)
+    assert host.plant.joint_state()[0][1] == pytest.approx(host.hand.home[1])
+    host.wait(0.2)
+    assert [host.get(11, n) for n in ("led", "torque_enable", "position_p_gain")] == [0, 0, 800]
+    assert host.get(11, "goal_position") == host.get(11, "present_position")
+
+
+def test_a_reboot_is_a_short_absence_and_leaves_torque_off() -> None:
+    host = Host()
+    host.put(11, "torque_enable", 1)
+    host.fault("servo:11 reboot by 50 ms")
+    assert host.ask(11, Instruction.PING) == []
+    host.wait(0.06)
+    assert host.get(11, "torque_enable") == 0 and host.get(11, "goal_position") == host.get(11, "present_position")
+
+
+def test_garbage_is_bytes_whose_crc_fails() -> None:
+    host = Host()
+    host.fault("servo:11 garbage")
+    clean = Host().send(11, Instruction.READ, bytes([132, 0, 4, 0]))[0].data
+    spoiled = [host.send(11, Instruction.READ, bytes([132, 0, 4, 0]))[0].data for _ in range(20)]
+    assert all(len(data) == len(clean) and data != clean for data in spoiled)
+    assert not [p for data in spoiled for p in PacketReader().feed(data + bytes(1100)) if p.intact]
+    assert host.heard_from() == [id for id in IDS if id != 11]
+
+
+def test_an_intermittent_servo_leaves_its_share_of_answers_out() -> None:
+    host = Host()
+    host.fault("servo:11 intermittent by 0.3")
+    answered = sum(len(host.ask(11, Instruction.PING)) for _ in range(400))
+    assert 230 < answered < 330
+    again = Host()
+    again.fault("servo:11 intermittent by 0.3")
+    assert sum(len(again.ask(11, Instruction.PING)) for _ in range(400)) == answered
+
+
+def test_a_slow_servo_answers_late_and_so_do_those_behind_it() -> None:
+    host = Host()
+    host.fault("servo:20 slow by 15 ms")
+    at = [reply.at_ns // MS for reply in host.send(BROADCAST, Instruction.SYNC_READ, ALL_POSITIONS)]
+    assert at == [0, 0, 0, 15, 15, 15, 15, 15, 15]
+
+
+def test_frozen_readings_stay_while_the_joint_moves() -> None:
+    host = Host()
+    host.put(11, "torque_enable", 1)
+    before = host.get(11, "present_position")
+    host.fault("servo:11 frozen for 1 s")
+    host.put(11, "goal_position", 2048)
+    host.wait(0.5)
+    assert host.get(11, "present_position") == before
+    assert host.plant.joint_state()[0][1] == pytest.approx(0.0, abs=1e-3)
+    host.wait(0.6)
+    assert host.get(11, "present_position") == pytest.approx(2048, abs=1)
+
+
+def test_delayed_readings_are_those_of_a_while_ago() -> None:
+    host = Host()
+    host.put(11, "torque_enable", 1)
+    host.put(11, "profile_velocity", 50)
+    host.put(11, "goal_position", 1300)
+    host.fault("servo:11 delayed by 100 ms")
+    truth, shown = [], []
+    for _ in range(60):
+        host.wait(0.01)
+        truth.append(host.bus.servo(11).value("present_position"))
+        shown.append(host.get(11, "present_position"))
+    assert shown[20:] == truth[10:-10]
+    host.bus.clear(host.now_ns)
+    assert host.get(11, "present_position") == host.bus.servo(11).value("present_position")
+
+
+def test_wrong_readings_are_off_by_an_angle_with_a_good_crc() -> None:
+    host = Host()
+    before = host.get(11, "present_position")
+    host.fault("servo:11 wrong by 0.5 rad")
+    host.wait(0.01)
+    assert host.get(11, "present_position") - before == 326  # 0.5 rad of 4096 a turn
+    assert len({host.get(11, "present_velocity") for _ in range(5) if host.wait(0.01) is None}) > 1
+    host.bus.clear(host.now_ns)
+    assert host.get(11, "present_position") == before
+
+
+def test_a_jammed_joint_stands_still_while_its_motor_pushes_until_it_overloads() -> None:
+    host = Host(heat=HeatConfig(load_s=0.5))
+    host.put(11, "torque_enable", 1)
+    host.fault("servo:11 stuck")
+    host.put(11, "goal_position", 2048)
+    host.wait(0.3)
+    assert host.plant.joint_state()[0][1] == pytest.approx(0.8, abs=1e-3)
+    assert host.get(11, "present_current") < -800 and host.get(11, "hardware_error_status") == 0
+    host.wait(1.5)
+    assert host.get(11, "hardware_error_status") == 0x20 and host.get(11, "torque_enable") == 0
+
+
+@pytest.mark.parametrize(("kind", "bit"), [("overheat", 0x04), ("overload", 0x20)])
+def test_a_protection_that_acts_sets_its_bit_the_alert_and_torque_off(kind: str, bit: int) -> None:
+    host = Host()
+    for id in IDS:
+        host.put(id, "torque_enable", 1)
+    host.fault(f"servo:11 {kind}")
+    host.wait(0.01)
+    answers = host.ask(BROADCAST, Instruction.SYNC_READ, ALL_POSITIONS)
+    assert [a.error for a in answers] == [0x80 if id == 11 else 0 for id in IDS]
+    assert host.get(11, "hardware_error_status") == bit
+    assert [host.get(id, "torque_enable") for id in IDS] == [int(id != 11) for id in IDS]
+
+
+def test_an_overheated_servo_stays_off_until_it_is_cool_and_rebooted() -> None:
+    host = Host(heat=HeatConfig(heat_s=2.0))
+    host.fault("servo:11 overheat by 3 K for 1 s")
+    host.wait(0.5)
+    assert host.get(11, "present_temperature") == 83
+    host.ask(11, Instruction.REBOOT)
+    host.wait(0.01)
+    assert host.get(11, "hardware_error_status") == 0x04
+    host.wait(1.0)
+    host.ask(11, Instruction.REBOOT)
+    host.wait(0.01)
+    assert host.get(11, "hardware_error_status") == 0 and host.put(11, "torque_enable", 1)[0].error == 0
+
+
+def test_too_low_a_voltage_is_shown_and_reported() -> None:
+    host = Host()
+    host.fault("bus undervoltage by 1 V for 1 s")
+    host.wait(0.01)
+    assert host.get(20, "present_input_voltage") == 85 and host.get(20, "hardware_error_status") == 0x01
+    host.wait(1.0)
+    assert host.get(20, "present_input_voltage") == 120 and host.get(20, "hardware_error_status") == 0x01
+
+
+def test_two_servos_with_one_id_look_like_one_until_they_say_different_things() -> None:
+    host = Host()
+    host.fault("servo:11 duplicate")
+    assert len(host.ask(11, Instruction.PING)) == 1
+    assert host.ask(11, Instruction.READ, bytes([132, 0, 4, 0])) == []
+    assert 11 not in host.heard_from()
+    # it takes part in what is written too
+    host.put(11, "led", 1)
+    assert host.get(11, "led") == 1
+
+
+def test_a_fault_of_the_bus_befalls_every_servo() -> None:
+    host = Host()
+    host.fault("bus silent for 1 s")
+    assert host.heard_from() == []
+    host.wait(1.1)
+    assert host.heard_from() == IDS
+
+
+def test_an_unplugged_bus_says_so_until_it_is_plugged_in_again() -> None:
+    host = Host()
+    host.fault("bus unplug for 0.5 s")
+    assert host.bus.unplugged
+    host.wait(0.6)
+    assert not host.bus.unplugged
+
+
+def test_clearing_ends_what_is_and_forgets_what_was_to_come() -> None:
+    host = Host()
+    host.fault("servo:10 silent")
+    host.bus.play(parse_script("at 1 s servo:11 silent"), host.now_ns)
+    assert host.bus.clear(host.now_ns) == 2
+    host.wait(1.1)
+    assert host.heard_from() == IDS
+
+
+def test_a_servo_that_is_not_there_cannot_fail() -> None:
+    host = Host()
+    for act in (lambda: host.fault("servo:99 silent"), lambda: host.bus.play(parse_script("at 1s servo:99 off"), 0)):
+        with pytest.raises(InputError, match=r"no servo 99; one of 10, 11, 12"):
+            act()
+    assert host.heard_from() == IDS
+
+
+def test_a_script_plays_from_when_it_is_begun() -> None:
+    host = Host()
+    host.wait(3.0)
+    script = """
+    # two servos, one after the other
+    at 0.5 s servo:12 silent for 500 ms
+    at 0.2 s servo:10 silent for 0.2 s   # listed second, first in time
+    """
+    host.bus.play(parse_script(script), host.now_ns)
+    gone = []
+    for _ in range(12):
+        host.wait(0.1)
+        gone.append([id for id in IDS if id not in host.heard_from()])
+    assert gone == [[], [10], [10], [], [12], [12], [12], [12], [12], [], [], []]
+
+
+def test_what_a_line_says_is_what_it_means() -> None:
+    assert parse_fault("servo:3 silent for 2 s") == Fault("silent", 3, 0.0, 2.0)
+    assert parse_fault(" servo:3  slow by 5ms for 500ms ") == Fault("slow", 3, 5.0, 0.5)
+    assert parse_fault("bus garbage") == Fault("garbage", None, 1.0, None)
+
+
+@given(
+    st.sampled_from(sorted(KINDS)),
+    st.integers(0, 252),
+    st.floats(0, 1),
+    st.none() | st.floats(1e-3, 1e4),
+    st.booleans(),
+)
+def test_a_fault_that_is_written_out_reads_back_as_itself(
+    kind: str, servo: int, share: float, lasting: float | None, whole_bus: bool
+) -> None:
+    known = KINDS[kind]
+    whole_bus = whole_bus if len(known.targets) == 2 else "bus" in known.targets
+    low, high = known.amount[1:3] if known.amount is not None else (0.0, 0.0)
+    # :g keeps six digits
+    amount = float(f"{low + share * (high - low):g}")
+    duration = None if known.momentary or lasting is None else float(f"{lasting:g}")
+    fault = Fault(kind, None if whole_bus else servo, min(max(amount, low), high), duration)
+    assert parse_fault(str(fault)) == fault
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("", "'' is no fault"),
+        ("servo:3", "is no fault"),
+        ("servo:3 silent for ever", "is no fault; TARGET KIND"),
+        ("servo:3 silnt", "did you mean 'silent'"),
+        ("servo:300 silent", "'servo:300' is no target; servo:ID"),
+        ("finger silent", "'finger' is no target"),
+        ("servo:3 unplug", "unplug cannot befall servo:3; the target bus"),
+        ("bus duplicate", "duplicate cannot befall bus; a target servo:ID"),
+        ("servo:3 silent by 3", "silent takes no amount"),
+        ("servo:3 intermittent by 1.5", "intermittent by 0 to 1"),
+        ("servo:3 slow by 5 s", "slow by 0 to 10000 ms"),
+        ("servo:3 silent for 0 s", "cannot last 0 s"),
+        ("servo:3 overload for 2 s", "overload happens once"),
+    ],
+)
+def test_a_line_that_is_no_fault_is_named_with_what_would_be(text: str, says: str) -> None:
+    with pytest.raises(InputError) as caught:
+        parse_fault(text)
+    assert says in str(caught.value)
+
+
+def test_a_script_names_the_line_that_is_wrong() -> None:
+    with pytest.raises(InputError, match=r"faults\.txt:2: 'servo:3 silent' has no time; at TIME s"):
+        parse_script("at 1 s servo:1 off\nservo:3 silent", where="faults.txt")
+    with pytest.raises(InputError, match=r"script:1: unknown fault 'sad'"):
+        parse_script("at 1 s servo:3 sad")
+
+
+def test_a_board_counts_what_began_and_knows_when_something_changes_next() -> None:
+    board = FaultBoard()
+    board.play(parse_script("at 1 s servo:1 silent for 1 s\nat 1.5 s bus overload"), 0)
+    assert board.next_ns() == 1_000 * MS
+    began, ended = board.step(1_000 * MS)
+    assert len(began) == 1 and ended == [] and board.next_ns() == 1_500 * MS
+    began, ended = board.step(1_500 * MS)
+    assert began == ended and board.injected == 2 and board.next_ns() == 2_000 * MS
+    assert [a.fault.kind for a in board.step(9_000 * MS)[1]] == ["silent"] and board.active == []

@@ -17,6 +17,7 @@ from knuckle.hardware.virtual.answering import Answer, Place, answers
 from knuckle.hardware.virtual.fault_board import ActiveFault, FaultBoard
 from knuckle.hardware.virtual.faults import Fault, ScriptedFault
 from knuckle.hardware.virtual.heat import HeatConfig
+from knuckle.hardware.virtual.monitor import Truth
 from knuckle.hardware.virtual.protocol2 import BROADCAST, Instruction, Packet, PacketReader
 from knuckle.hardware.virtual.servo import VirtualServo
 from knuckle.hardware.virtual.station import Station
@@ -107,6 +108,14 @@ class VirtualBus:
     def servo(self, id: int) -> VirtualServo:
         """The servo that answers to ``id``; InputError where none does."""
         return self._station(id).servo
+
+    def truth(self) -> Truth:
+        """What a monitor of this bus may know besides the bytes."""
+        return Truth(
+            position=lambda id: self.servo(id).value("present_position"),
+            goal=lambda id: self.servo(id).value("goal_position"),
+            torque=lambda id: self._station(id).driven,
+        )
 
     @property
     def unplugged(self) -> bool:

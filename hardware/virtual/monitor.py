@@ -239,11 +239,11 @@ class ServoMonitor:
         last = self._truth.goal(write.servo)
         if abs(write.value - last) > bounds.step:
             self._blame(write, "step", f"{abs(write.value - last)} pulses at once")
-        if goals:
-            since_ns, old = goals[0]
-            allowed = bounds.speed * ((write.stamp_ns - since_ns) * 1e-9 + self.envelope.cycle_s)
-            if abs(write.value - old) > allowed:
-                self._blame(write, "speed", f"{abs(write.value - old)} pulses in {write.stamp_ns - since_ns} ns")
+        for since_ns, old in goals:
+            past_ns = write.stamp_ns - since_ns
+            if abs(write.value - old) > bounds.speed * (past_ns * 1e-9 + self.envelope.cycle_s):
+                self._blame(write, "speed", f"{abs(write.value - old)} pulses in {past_ns * 1e-6:.1f} ms")
+                break
         if self._period != "free" and write.stamp_ns >= self._from_ns:
             servo = self._servos[write.servo]
             servo.anchor = last if servo.anchor is None else servo.anchor

@@ -50,6 +50,7 @@ _FRAME = np.dtype(
         ("depth", _VIEW),
         ("colour", _VIEW),
         ("on_colour", "<u4"),
+        ("one_view", "<u4"),
         ("position", "<f8", (3,)),
         ("quaternion", "<f8", (4,)),
         ("end", "<u8"),
@@ -102,6 +103,7 @@ class FrameRing:
         fields["colour"]["width"] = fields["colour"]["height"] = 0
         if colour is not None:
             _put_view(fields["colour"], colour.intrinsics)
+            fields["one_view"] = colour.frame == frame.frame
             fields["position"], fields["quaternion"] = colour.position, colour.quaternion
             pixels[frame.depth.nbytes : wanted] = colour.pixels.reshape(-1)
         fields["end"] = number
@@ -162,19 +164,20 @@ def _view_of(view: Any) -> Intrinsics:
 
 def _frame_of(head: Any, depth: NDArray[np.uint8], colour: NDArray[np.uint8]) -> DepthFrame:
     k, image = _view_of(head["depth"]), None
+    name = COLOUR_FRAME if head["on_colour"] else OPTICAL_FRAME
     if len(colour):
         c = _view_of(head["colour"])
         x, y, z = (float(v) for v in head["position"])
         qw, qx, qy, qz = (float(v) for v in head["quaternion"])
         shaped = colour.reshape(c.height, c.width, 3)
-        image = ColourImage(shaped, c, COLOUR_FRAME, (x, y, z), (qw, qx, qy, qz))
+        image = ColourImage(shaped, c, name if head["one_view"] else COLOUR_FRAME, (x, y, z), (qw, qx, qy, qz))
     return DepthFrame(
         stamp_ns=int(head["stamp_ns"]),
         counter=int(head["counter"]),
         depth=depth.view(np.uint16).reshape(k.height, k.width),
         scale_m=float(head["scale_m"]),
         intrinsics=k,
-        frame=COLOUR_FRAME if head["on_colour"] else OPTICAL_FRAME,
+        frame=name,
         device_ns=int(head["device_ns"]),
         arrival_ns=int(head["arrival_ns"]),
         colour=image,

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import struct
 from pathlib import Path
+from typing import BinaryIO
 
 from knuckle.core.errors import InputError, RecordingError
 
 SQLITE = b"SQLite format 3\0"
 ROSBAG = b"#ROSBAG V2.0\n"
-LARGEST_HEADER = 4096
+SQLITE_HEADER = 100
 
 
 def check_recording(path: Path) -> None:
@@ -18,11 +19,11 @@ def check_recording(path: Path) -> None:
         raise InputError("no such file", where=str(path), right="a .db3 or .bag recorded by librealsense")
     size = path.stat().st_size
     with path.open("rb") as file:
-        head = file.read(LARGEST_HEADER)
-    if head.startswith(SQLITE) and len(head) >= 100:
+        head = file.read(SQLITE_HEADER)
+    if head.startswith(SQLITE) and len(head) == SQLITE_HEADER:
         wanted = _database_size(head)
     elif head.startswith(ROSBAG):
-        wanted = _index_position(head, path)
+        wanted = _bag_size(path, size)
     else:
         right = "a .db3 or .bag recorded by librealsense"
         raise RecordingError(
@@ -39,21 +40,37 @@ def _database_size(head: bytes) -> int:
     return (65536 if page == 1 else int(page)) * int(pages)
 
 
-def _index_position(head: bytes, path: Path) -> int:
-    """Where the index of a rosbag 1 begins: without it the file was not closed, and the library reads nothing.
+def _bag_size(path: Path, size: int) -> int:
+    """Bytes up to the end of a rosbag 1's index, as far as it can be followed; RecordingError where it has none.
 
-    After the magic comes one record: length of its header, then fields, each a length and ``name=value``.
+    A record is a length and a header, a length and data; a header holds fields, each a length and ``name=value``. The
+    first record says where the index begins, and how many connections and chunks it lists, a record each.
     """
-    at = len(ROSBAG)
-    length = struct.unpack("<I", head[at : at + 4])[0] if len(head) >= at + 4 else 0
-    fields, at, end = {}, at + 4, at + 4 + length
-    while at + 4 <= end <= len(head):
-        size = struct.unpack("<I", head[at : at + 4])[0]
-        name, _, value = head[at + 4 : at + 4 + size].partition(b"=")
+    with path.open("rb") as file:
+        file.seek(len(ROSBAG))
+        fields = _fields(file.read(_length(file)))
+        at = int.from_bytes(fields.get(b"index_pos", b""), "little")
+        if at == 0:
+            right = "end a recording before its process is killed; `rosbag reindex` may mend it"
+            raise RecordingError("cut short: it has no index", where=str(path), right=right)
+        records = sum(int.from_bytes(fields.get(name, b""), "little") for name in (b"conn_count", b"chunk_count"))
+        for _ in range(2 * records):
+            if at + 4 > size:
+                return at + 4
+            file.seek(at)
+            at += 4 + _length(file)
+    return at
+
+
+def _length(file: BinaryIO) -> int:
+    return int.from_bytes(file.read(4), "little")
+
+
+def _fields(header: bytes) -> dict[bytes, bytes]:
+    fields, at = {}, 0
+    while at + 4 <= len(header):
+        size = int.from_bytes(header[at : at + 4], "little")
+        name, _, value = header[at + 4 : at + 4 + size].partition(b"=")
         fields[name] = value
         at += 4 + size
-    position = struct.unpack("<Q", fields[b"index_pos"])[0] if len(fields.get(b"index_pos", b"")) == 8 else 0
-    if position == 0:
-        right = "end a recording before its process is killed; `rosbag reindex` may mend it"
-        raise RecordingError("cut short: it has no index", where=str(path), right=right)
-    return int(position) + 1
+    return fields

@@ -102,8 +102,17 @@ class CommanderLink:
     """A connection to the watchdog at ``path``, whose end, with this process or before, is the death of ``name``."""
 
     def __init__(self, path: Path, name: str) -> None:
-        self._socket = _connected(path)
-        self._socket.send(f"commander {name}".encode())
+        self._socket = _said(path, f"commander {name}")
+
+    @property
+    def alive(self) -> bool:
+        """Whether the watchdog is still there."""
+        try:
+            return self._socket.recv(1, socket.MSG_DONTWAIT) != b""
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False
 
     def close(self) -> None:
         """Give it up: the hand holds, where ``name`` holds the lease."""
@@ -112,14 +121,15 @@ class CommanderLink:
 
 def ask_to_hold(path: Path, who: str) -> None:
     """Ask the watchdog at ``path`` to make its driver hold; DeviceError where there is none."""
-    with _connected(path) as connection:
-        connection.send(f"hold {who}".encode())
+    _said(path, f"hold {who}").close()
 
 
-def _connected(path: Path) -> socket.socket:
+def _said(path: Path, words: str) -> socket.socket:
+    """A connection to the watchdog at ``path`` on which ``words`` were said."""
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     try:
         connection.connect(str(path))
+        connection.send(words.encode())
     except OSError as error:
         connection.close()
         raise DeviceError(f"no watchdog listens ({error.strerror or error})", where=str(path)) from error

@@ -342,8 +342,17 @@ def test_a_commander_that_lets_go_counts_as_dead_and_another_does_not_matter(rig
     for _ in range(20):
         cycle(rig, link)
     assert state_of(rig) is State.ARMED
+    assert mine.alive
+    assert not other.alive
     mine.close()
     until(lambda: state_of(rig) is State.HOLD, lambda: cycle(rig, link))
+
+
+def test_a_commander_can_see_that_its_watchdog_is_gone(link):
+    mine = CommanderLink(link.path, "policy")
+    link.close()
+    assert not mine.alive
+    mine.close()
 
 
 def test_the_death_of_the_watchdog_leads_to_hold_and_keeps_the_hand_from_being_armed(rig, link):

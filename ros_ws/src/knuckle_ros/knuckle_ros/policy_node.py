@@ -24,7 +24,8 @@ from std_srvs.srv import Trigger
 from trajectory_msgs.msg import JointTrajectory
 
 from knuckle.core.config import setting
-from knuckle.core.errors import InputError, KnuckleError, RunError
+from knuckle.core.errors import DeviceError, InputError, KnuckleError, RunError
+from knuckle.hardware.safety.watchdog_link import CommanderLink
 from knuckle.hardware.spec.contracts import HandCommand
 from knuckle.hardware.spec.hands import hand_spec
 from knuckle.policy.contract import Goal, SceneState
@@ -34,6 +35,7 @@ from knuckle.policy.scene_tracker import SceneTracker
 from knuckle_ros import bus_qos
 from knuckle_ros.deadline_meter import DeadlineMeter
 from knuckle_ros.diagnostics import Diagnostics, Level
+from knuckle_ros.hand_files import watchdog_socket
 from knuckle_ros.host_context import HostContext
 from knuckle_ros.parameters import declare
 from knuckle_ros.steady_timer import steady_timer
@@ -79,6 +81,7 @@ class PolicyNode:
         self.runner = ReorientRunner(self.hand, policy)
         self.tracker = SceneTracker(self.hand)
         self.lease = self.worked_lease = ""
+        self.tie: CommanderLink | None = None
         self.object_name = ""
         self.request: Request | None = None
         self.accepted: Goal | None = None
@@ -120,6 +123,8 @@ class PolicyNode:
     def close(self) -> None:
         """End the worker and its planner."""
         self._put(None)
+        if self.tie is not None:
+            self.tie.close()
         self.worker.join(timeout=5.0)
         self.runner.policy.close()
         self.server.destroy()
@@ -253,9 +258,21 @@ class PolicyNode:
         self.engage_wanted = self.starting and not answer.success and not self.stopped
         self.engage_after = time.monotonic() + ENGAGE_AGAIN_S
         self.starting = self.engage_wanted
+        self._tie_to_watchdog()
         self._say("idle: armed" if answer.success else f"idle: {answer.message}")
         if not answer.success and not self.engage_wanted:
             self.node.get_logger().warning(f"the hand was not armed: {answer.message}")
+
+    def _tie_to_watchdog(self) -> None:
+        """Where a watchdog guards the driver, our death is seen by it as the end of a connection."""
+        path = watchdog_socket(self.hand.name)
+        if self.tie is not None and not self.tie.alive:
+            self.tie.close()
+            self.tie = None
+        if self.lease and self.tie is None and path.exists():
+            # One left behind by a driver that was killed has nobody behind it.
+            with suppress(DeviceError):
+                self.tie = CommanderLink(path, self.node.get_name())
 
     # What goes out, on the worker's thread
 

@@ -146,8 +146,8 @@ class Drive:
 
     # -- the cycle, in the bus's thread -------------------------------------------------------------------------------
 
-    def cycle(self, now_ns: int, stamp_ns: int) -> None:
-        """One cycle at ``now_ns`` of the machine's clock; ``stamp_ns`` is the same moment on the clock of stamps."""
+    def cycle(self, now_ns: int) -> None:
+        """One cycle, at ``now_ns`` of the clock that stamps states and that commands expire by."""
         dt_s = 0.0 if self._now_ns is None else (now_ns - self._now_ns) * 1e-9
         self._now_ns = now_ns
         missed = self.group.bus.counts.missed
@@ -161,8 +161,8 @@ class Drive:
         self._probe()
         self._recover_one()
         if (present.answered | self.watch.silent).all():
-            self._publish(stamp_ns)
-        self._drive(dt_s, stamp_ns)
+            self._publish(now_ns)
+        self._drive(dt_s, now_ns)
         self.watch.missed_packets(self.group.bus.counts.missed - missed, now_ns)
         self.cycles += 1
 

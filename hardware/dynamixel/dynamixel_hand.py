@@ -12,13 +12,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from knuckle.core.errors import DeviceError, KnuckleError
+from knuckle.hardware.dynamixel.beat import Beat, ClockBeat
 from knuckle.hardware.dynamixel.drive import ARMED, HOLDING, RELEASED, Drive
 from knuckle.hardware.spec.contracts import HandCommand, HandState
 from knuckle.hardware.spec.hand_spec import Array, HandSpec
 
-STALL_S = 0.25
-"""A loop that has not finished a cycle for this long is not to be believed."""
-
+SETTLE_S = 0.25
 REMEMBERED = 1024
 END_S = 5.0
 
@@ -52,24 +51,24 @@ class DriveHealth:
 class DynamixelHand:
     """A hand on Dynamixel servos. ``drive`` is ready to cycle; the loop begins at once, torque off.
 
-    ``stamp_clock`` gives the ns that states are stamped with and that commands expire by: the machine's monotonic
-    clock, or a simulated world's where that is the plant. The loop itself always runs on the machine's.
+    ``clock`` gives the ns that states are stamped with and that commands expire by: the machine's monotonic
+    clock, or a simulated world's where that is the plant; ``beat`` makes the loop turn, by default at its own rate.
     """
 
     def __init__(
         self,
         drive: Drive,
         *,
-        stamp_clock: Callable[[], int] = time.monotonic_ns,
+        clock: Callable[[], int] = time.monotonic_ns,
+        beat: Beat | None = None,
         on_close: Callable[[], None] = lambda: None,
     ) -> None:
-        self.drive = drive
-        self._stamp, self._on_close = stamp_clock, on_close
+        self.drive, self._beat = drive, beat or ClockBeat(drive.config.rate_hz)
+        self._clock, self._on_close = clock, on_close
         self._stop = threading.Event()
         self._failure: Exception | None = None
         self._took: deque[float] = deque(maxlen=REMEMBERED)
         self._began: deque[float] = deque(maxlen=REMEMBERED)
-        self._late = 0
         self._done_s = time.monotonic()
         self._thread = threading.Thread(target=self._run, name="servo loop", daemon=True)
         self._thread.start()
@@ -128,7 +127,7 @@ class DynamixelHand:
         """How the loop does."""
         drive, counts = self.drive, self.drive.group.bus.counts
         began, took = np.diff(np.array(self._began)), np.array(self._took)
-        missed = drive.watch.missed_within_a_second(time.monotonic_ns())
+        missed = drive.watch.missed_within_a_second(self._clock())
         config = drive.config
         warning = f"{missed} packets missed within a second" if missed > config.warn_misses else ""
         volts = drive.poll.volts
@@ -138,7 +137,7 @@ class DynamixelHand:
             cycle_p50_ms=float(np.percentile(took, 50) * 1e3) if took.size else np.nan,
             cycle_p99_ms=float(np.percentile(took, 99) * 1e3) if took.size else np.nan,
             period_p99_ms=float(np.percentile(began, 99) * 1e3) if began.size else np.nan,
-            late=self._late,
+            late=self._beat.late,
             missed=counts.missed,
             garbled=counts.garbled,
             mended=counts.mended,
@@ -152,7 +151,7 @@ class DynamixelHand:
         """Release, wait for the ramp, torque off, give the port back. A second call does nothing."""
         if not self._stop.is_set():
             self.drive.order(RELEASED)
-            deadline = time.monotonic() + self.drive.config.release_s + 10.0 / self.drive.config.rate_hz + STALL_S
+            deadline = time.monotonic() + self.drive.config.release_s + 10.0 / self.drive.config.rate_hz + SETTLE_S
             while self._thread.is_alive() and self.drive.ramp.on.any() and time.monotonic() < deadline:
                 time.sleep(0.5 / self.drive.config.rate_hz)
         self._stop.set()
@@ -165,25 +164,20 @@ class DynamixelHand:
         if self._stop.is_set():
             raise DeviceError("the hand is closed", where=self.spec.name)
         silent_s = time.monotonic() - self._done_s
-        if silent_s > STALL_S:
+        if silent_s > self._beat.stall_s:
             raise DeviceError(f"the servo loop stands still for {silent_s * 1e3:.0f} ms", where=self.spec.name)
 
     def _run(self) -> None:
-        bus, period = self.drive.group.bus, 1.0 / self.drive.config.rate_hz
+        bus, beat = self.drive.group.bus, self._beat
         bus.adopt()
-        due = time.monotonic()
         try:
-            while not self._stop.wait(max(0.0, due - time.monotonic())):
+            while beat.wait(self._stop):
                 began = time.monotonic()
                 self._began.append(began)
-                self.drive.cycle(time.monotonic_ns(), self._stamp())
+                self.drive.cycle(self._clock())
                 self._done_s = time.monotonic()
                 self._took.append(self._done_s - began)
-                due += period
-                if self._done_s - due > period:
-                    # Behind by more than a cycle: what was lost is not made up for in a burst.
-                    self._late += 1
-                    due = self._done_s
+                beat.done()
         except Exception as error:
             self._failure = error
         finally:
@@ -191,3 +185,4 @@ class DynamixelHand:
             with contextlib.suppress(Exception):
                 self.drive.torque_off()
             bus.close()
+            beat.over()

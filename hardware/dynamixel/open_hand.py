@@ -10,6 +10,7 @@ from pathlib import Path
 from knuckle.core.config import validate
 from knuckle.hardware.calibration import calibration_file
 from knuckle.hardware.calibration.calibration_file import Calibration
+from knuckle.hardware.dynamixel.beat import Beat
 from knuckle.hardware.dynamixel.configuration import configure
 from knuckle.hardware.dynamixel.discovery import discover
 from knuckle.hardware.dynamixel.drive import Drive
@@ -40,6 +41,7 @@ def open_drive(
     baud: int = 0,
     config: DriveConfig | None = None,
     profile: DriveProfile | None = None,
+    clock: Callable[[], int] = time.monotonic_ns,
 ) -> Drive:
     """The drive of the hand on port ``path``, at ``baud`` (0: the profile's). Every servo's torque is off.
 
@@ -65,7 +67,7 @@ def open_drive(
         drive = Drive(spec, group, profile, scale, config)
         # One round of the slow poll, so that temperatures are known before anything may move.
         for _ in range(ROUND * spec.dof):
-            drive.cycle(time.monotonic_ns(), time.monotonic_ns())
+            drive.cycle(clock())
         return drive
     except BaseException:
         with contextlib.suppress(Exception):
@@ -81,9 +83,10 @@ def open_hand(
     calibration: Path | Calibration | None = None,
     baud: int = 0,
     config: DriveConfig | None = None,
-    stamp_clock: Callable[[], int] = time.monotonic_ns,
+    clock: Callable[[], int] = time.monotonic_ns,
+    beat: Beat | None = None,
     on_close: Callable[[], None] = lambda: None,
 ) -> DynamixelHand:
     """As ``open_drive``, with its loop running; ``on_close`` is called when the hand has been closed."""
-    drive = open_drive(spec, path, calibration=calibration, baud=baud, config=config)
-    return DynamixelHand(drive, stamp_clock=stamp_clock, on_close=on_close)
+    drive = open_drive(spec, path, calibration=calibration, baud=baud, config=config, clock=clock)
+    return DynamixelHand(drive, clock=clock, beat=beat, on_close=on_close)

@@ -120,7 +120,7 @@ class WireHand:
         """One cycle, then the rest of its period."""
         assert self.drive is not None
         began = self.port.now_ns
-        self.drive.cycle(began, began)
+        self.drive.cycle(began)
         self.port.now_ns = max(self.port.now_ns, began + PERIOD)
         self.bus.advance(self.port.now_ns)
 

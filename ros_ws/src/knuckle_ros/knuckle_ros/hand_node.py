@@ -1,12 +1,11 @@
 """The hand on the bus: a lifecycle node around the guarded hand. Every command passes its limiter, states and lease.
 
 Inactive, it publishes what it measures and holds; active, it may be armed. After a restart it comes back inactive and
-waits for ``hand/rearm``. Only the simulated hand of this process is driven so far.
+waits for ``hand/rearm``, and so does a real hand at its first start. `hand_factory` says which hand it is.
 """
 
 from __future__ import annotations
 
-import os
 import secrets
 import threading
 import time
@@ -21,6 +20,7 @@ from knuckle_msgs.msg import HandStatus, SafetyState
 from knuckle_msgs.srv import Arm
 from rclpy.event_handler import SubscriptionEventCallbacks
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+from rclpy.serialization import deserialize_message
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Bool, String
 from std_srvs.srv import Trigger
@@ -32,17 +32,23 @@ from knuckle.hardware.safety.guarded_hand import GuardedHand
 from knuckle.hardware.safety.latch import StopLatch
 from knuckle.hardware.safety.states import State
 from knuckle.hardware.safety.status import SafetyStatus
+from knuckle.hardware.safety.watchdog_link import WatchdogLink
 from knuckle.hardware.spec.contracts import HandState
 from knuckle.hardware.spec.urdf import urdf
 from knuckle.sim.world import STEPS_PER_S
 from knuckle_ros import bus_qos
+from knuckle_ros.cycle_meter import CycleMeter
 from knuckle_ros.diagnostics import Diagnostics, Level
+from knuckle_ros.hand_factory import hand_source
+from knuckle_ros.hand_files import default_latch, watchdog_socket
 from knuckle_ros.host_context import HostContext
-from knuckle_ros.paced_world import shared_world
 from knuckle_ros.parameters import declare
 from knuckle_ros.wire import command_msg, command_of, header_msg, joint_state_msg
+from knuckle_ros.world_pace import PATIENCE_S
 
 REMEMBERED = 64
+LARGEST_COMMAND = 16 * 1024
+"""Bytes of a command on the wire; one for 32 joints with long names has 3000."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +58,16 @@ class Config:
     autostart: bool = setting(False, "become active by itself; for simulated hands, and never after a restart")
     joint_state_rate: float = setting(24.0, "joint states, those of control cycles among them", low=12.0, high=120.0)
     latch_file: str = setting("", "file of the latched stop; empty for one in the user's state folder")
+    model: str = setting("", "which hand it is; empty for the simulated world's")
+    port: str = setting("", "its servos' port, or 'virtual'; empty for the simulated world's own hand")
+    baud: int = setting(0, "baud rate of the servos; 0 for that of the hand's profile", low=0, high=4_500_000)
+    calibration: str = setting("", "calibration file of a real hand; empty for the user's own of that model")
+    bus_watchdog_ms: int = setting(
+        200, "servos stop by themselves when their bus is silent this long", low=20, high=2540
+    )
+    watchdog_s: float = setting(
+        0.15, "a driver whose cycles stop for so long is killed; 0: no watchdog", low=0.0, high=10.0, unit="s"
+    )
 
 
 class HandNode(LifecycleNode):
@@ -60,11 +76,21 @@ class HandNode(LifecycleNode):
     def __init__(self, name: str, config: Config, context: HostContext) -> None:
         super().__init__(name)
         self.config = declare(self, config)
-        self.world = shared_world(context, where=name)
-        spec = self.world.sim.spec
+        self.world = hand_source(
+            context,
+            model=self.config.model,
+            port=self.config.port,
+            baud=self.config.baud,
+            calibration=self.config.calibration,
+            watchdog_ms=self.config.bus_watchdog_ms,
+            where=name,
+        )
+        spec = self.world.spec
         self._names = list(spec.joint_names)
         latch = StopLatch(Path(self.config.latch_file) if self.config.latch_file else default_latch(spec.name))
-        self.hand = GuardedHand(self.world.sim, latch, mint=lambda: secrets.token_hex(8))
+        self.hand = GuardedHand(self.world.hand, latch, mint=lambda: secrets.token_hex(8))
+        self._watchdog = self._guard(spec.name)
+        self._late = CycleMeter(1.0 / STEPS_PER_S)
         self._configured = self._active = False
         self._announced = -1
         self._announcing = threading.Lock()
@@ -76,19 +102,28 @@ class HandNode(LifecycleNode):
         self._safety = self.create_publisher(SafetyState, "safety/state", bus_qos.LATCHED)
         self._description = self.create_publisher(String, "robot_description", bus_qos.LATCHED)
         self._description.publish(String(data=urdf(spec)))
-        self.diagnostics = Diagnostics(self, context, hardware=f"{spec.name}, simulated")
+        self.diagnostics = Diagnostics(self, context, hardware=self.world.described)
         self._listen()
         context.on_peer_death(self._on_peer_death)
         self.world.add_cycle(self._cycle)
-        if self.config.autostart or context.restarted:
+        if self.config.autostart or context.restarted or self.world.real:
             self.trigger_configure()
-        if self.config.autostart and not context.restarted:
+        if self.config.autostart and not context.restarted and not self.world.real:
             self.trigger_activate()
+        if self.world.real:
+            self.get_logger().warning(f"{self.world.described}: torque is off; hand/rearm lets it be armed")
 
     @property
     def node(self) -> HandNode:
         """Itself: what the host spins."""
         return self
+
+    def _guard(self, model: str) -> WatchdogLink | None:
+        """The watchdog of a driver of servos; the simulated hand has none, and its world may wait for a planner."""
+        if not self.config.port or self.config.watchdog_s == 0.0:
+            return None
+        patience_s = 0.0 if self.world.real else PATIENCE_S
+        return WatchdogLink(watchdog_socket(model), patience_s + self.config.watchdog_s)
 
     def _listen(self) -> None:
         self.create_subscription(
@@ -96,6 +131,7 @@ class HandNode(LifecycleNode):
             "joint_commands",
             self._on_command,
             bus_qos.commands(),
+            raw=True,
             event_callbacks=SubscriptionEventCallbacks(liveliness=self._on_liveliness),
         )
         self.create_subscription(Bool, "emergency_stop", self._on_stop_topic, 10)
@@ -110,6 +146,9 @@ class HandNode(LifecycleNode):
         if self.hand.status().state is State.ARMED:
             self.hand.hold("the driver's end")
             self._announce()
+        self.world.close()
+        if self._watchdog is not None:
+            self._watchdog.close()
         self.destroy_node()
 
     # Lifecycle: what may be asked of the hand
@@ -144,7 +183,11 @@ class HandNode(LifecycleNode):
     # Each step of the world, in its thread
 
     def _cycle(self, now_ns: int, step: int) -> None:
+        if self.world.real:
+            self._late.began(time.monotonic())
         state = self.hand.tick(now_ns)
+        if self._watchdog is not None:
+            self._watchdog.attend(self.hand)
         self._announce()
         if state is None or not self._configured:
             return
@@ -171,6 +214,12 @@ class HandNode(LifecycleNode):
             refused=status.refused,
             sent=status.sent,
             command_age=status.command_age_s,
+            effort_limit=status.effort_limit.tolist(),
+            expired=status.expired,
+            miss_rate=status.miss_share,
+            cycle_misses=self._late.misses,
+            bad_states=status.bad_states,
+            problem=status.problem,
         )
 
     def _judge(self) -> None:
@@ -184,6 +233,10 @@ class HandNode(LifecycleNode):
             level, line = Level.ERROR, status.problem
         for key in ("sent", "clamped", "refused", "expired", "bad_states"):
             self.diagnostics.value(key, str(getattr(status, key)))
+        self.diagnostics.value("late_share", status.miss_share)
+        self.diagnostics.value("cycle_misses", str(self._late.misses))
+        for key, value in self.world.values().items():
+            self.diagnostics.value(key, value)
         self.diagnostics.level(level, line)
 
     def _announce(self) -> SafetyStatus:
@@ -206,10 +259,14 @@ class HandNode(LifecycleNode):
 
     # What others ask, in the executor's thread
 
-    def _on_command(self, message: JointTrajectory) -> None:
+    def _on_command(self, packet: bytes) -> None:
+        """A command, as it came: its size is judged before anything is made of it."""
         try:
-            lease, names, command = command_of(message)
-            now_ns = self.world.sim.now_ns
+            if len(packet) > LARGEST_COMMAND:
+                where, right = "joint_commands", f"at most {LARGEST_COMMAND} bytes"
+                raise CommandRefused(f"a message of {len(packet)} bytes", where=where, right=right)
+            lease, names, command = command_of(deserialize_message(packet, JointTrajectory))
+            now_ns = self.world.now_ns()
             sent = self.hand.command(names, command.q, command.stamp_ns, command.valid_until_ns, lease, now_ns)
         except KnuckleError as error:
             # Counted there, and shown; a stranger that floods the topic must not flood the log too.
@@ -252,9 +309,9 @@ class HandNode(LifecycleNode):
         return self._announce().reason
 
     def _rearm(self, source: str) -> str:
-        """An operator's word that the hand may move again: clears a stop, and activates a node that was restarted."""
-        woken = self._configured and not self._active
-        if self.hand.status().latched or not woken:
+        """An operator's word that the hand may move: clears a stop, acknowledges servos, activates a restarted node."""
+        woken, status = self._configured and not self._active, self.hand.status()
+        if status.latched or status.locked or not woken:
             self.hand.rearm(source)
         if woken:
             self.trigger_activate()
@@ -289,12 +346,6 @@ class HandNode(LifecycleNode):
         died = event.not_alive_count_change > 0 or event.alive_count == 0
         if died and self.hand.commander_died(self.hand.status().holder):
             self._announce()
-
-
-def default_latch(hand: str) -> Path:
-    """The file of the latched stop of ``hand`` on this ROS domain, in the user's state folder."""
-    state = os.environ.get("XDG_STATE_HOME") or "~/.local/state"
-    return Path(state).expanduser() / "knuckle" / f"stop_{hand}_{os.environ.get('ROS_DOMAIN_ID', '0')}.json"
 
 
 def build(name: str, config: Config, context: HostContext) -> HandNode:

@@ -133,6 +133,19 @@ def test_a_driver_that_ends_is_not_killed(watch, victim):
     assert victim.poll() is None
 
 
+def test_a_driver_that_ends_with_words_unread_is_not_killed_either(watch, victim):
+    watched = watch()
+    watched.driver.send(b".")
+    client = watched.connect()
+    client.send(b"hold x")
+    client.send(b"hold y")
+    assert watched.told() == "hold x"
+    client.close()
+    watched.driver.close()
+    assert watched.ended() == "the driver ended"
+    assert victim.poll() is None
+
+
 def test_the_limit_counts_from_the_last_beat_on_the_watchdogs_clock(watch, victim):
     now = [1_000 * MS]
     watched = watch(0.15, lambda: now[0])
@@ -376,6 +389,17 @@ def test_a_watchdog_that_stands_still_is_noticed_when_it_takes_no_more_beats(rig
     finally:
         link.close()
     assert rig.hand.status().reason == "the watchdog died; restart the driver"
+
+
+def test_a_watchdog_that_dies_with_beats_unheard_is_noticed_too(rig, link):
+    rig.lease = rig.armed("policy")
+    os.kill(link.pid, signal.SIGSTOP)
+    for _ in range(5):
+        cycle(rig, link)
+    assert state_of(rig) is State.ARMED
+    os.kill(link.pid, signal.SIGKILL)
+    until(lambda: state_of(rig) is State.HOLD, lambda: cycle(rig, link))
+    assert not link.alive
 
 
 def test_a_watchdog_without_faults_disturbs_nothing_and_ends_with_its_driver(rig, tmp_path):

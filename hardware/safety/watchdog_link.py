@@ -55,12 +55,12 @@ class WatchdogLink:
 
     def attend(self, hand: GuardedHand) -> None:
         """Once a driver cycle: beat, and do what the watchdog says; HOLD where it is gone."""
-        self._beat()
         for verb, text in self._heard():
             if verb == "died":
                 hand.commander_died(text)
             else:
                 hand.fault(f"hold asked by {text}")
+        self._beat()
         hand.concern("" if self.alive else "the watchdog died; restart the driver")
 
     def close(self) -> None:

@@ -140,7 +140,7 @@ def test_a_driver_that_ends_with_words_unread_is_not_killed_either(watch, victim
     client.send(b"hold x")
     client.send(b"hold y")
     assert watched.told() == "hold x"
-    client.close()
+    assert select.select([watched.driver], [], [], LONG_S)[0]
     watched.driver.close()
     assert watched.ended() == "the driver ended"
     assert victim.poll() is None

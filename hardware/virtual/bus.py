@@ -83,6 +83,7 @@ class VirtualBus:
         if self.config.baud:
             for station in self.stations:
                 station.servo.set_up("baud_rate", BAUD_RATES.index(self.config.baud))
+        self._known: dict[int, Station] = {}
         self.taps: list[Callable[[bytes, int], None]] = []
         self.board = FaultBoard()
         self._reader = PacketReader()
@@ -202,8 +203,12 @@ class VirtualBus:
     # -- inside -------------------------------------------------------------------------------------------------------
 
     def _station(self, id: int) -> Station:
+        known = self._known.get(id)
+        if known is not None and known.servo.id == id:
+            return known
         for station in self.stations:
             if station.servo.id == id:
+                self._known[id] = station
                 return station
         ids = ", ".join(str(station.servo.id) for station in self.stations)
         raise InputError(f"no servo {id}", where=f"virtual bus of {self.hand.name}", right=f"one of {ids}")

@@ -53,15 +53,30 @@ class Envelope:
 
     @classmethod
     def of_hand(
-        cls, hand: HandSpec, *, reach: float = 1.2, step: float = 0.6, speed: float = 20.0, current: int | None = None
+        cls,
+        hand: HandSpec,
+        *,
+        reach: float | None = None,
+        step: float | None = None,
+        speed: float | None = None,
+        current: int | None = None,
     ) -> Envelope:
-        """The joint limits of ``hand``, with ``reach`` and ``step`` in rad, ``speed`` in rad/s, the same for all."""
+        """The joint limits of ``hand``; ``reach`` and ``step`` in rad, ``speed`` in rad/s, the same for all joints.
+
+        Unless given, a goal may lie as far off as the policy's speed goes in one and a quarter control cycles and the
+        joint in 0.1 s, may move as fast as a full reversal of both and a third, and as far at once as in one and a
+        half control cycles.
+        """
         turn = 4096 / (2.0 * math.pi)
         servos = {}
         for joint in hand.joints:
+            fast = 4.0 / 3.0 * (2.0 * hand.policy_speed + joint.velocity_limit) if speed is None else speed
+            off = 1.25 * hand.policy_speed / hand.control_rate_hz + 0.1 * joint.velocity_limit
+            off = off if reach is None else reach
+            at_once = 1.5 * fast / hand.control_rate_hz if step is None else step
             ends = [2048 + turn * (joint.servo_offset + joint.sign * q) for q in (joint.lower, joint.upper)]
             servos[joint.servo_id] = Bounds(
-                min(ends) - 1.0, max(ends) + 1.0, reach * turn, step * turn, speed * turn, current
+                min(ends) - 1.0, max(ends) + 1.0, off * turn, at_once * turn, fast * turn, current
             )
         return cls(servos)
 

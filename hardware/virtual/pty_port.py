@@ -24,6 +24,9 @@ from knuckle.hardware.virtual.monitor import ServoMonitor
 TICK_S = 0.005
 """Without bytes the bus is moved on this often: its watchdogs and its plant."""
 
+TOGETHER_NS = 1_000_000
+"""Answers no farther apart are handed over at once, when the last is complete: an adapter's latency timer at 1 ms."""
+
 _CHUNK = 4096
 _RATES = {getattr(termios, f"B{rate}"): rate for rate in BAUD_RATES if hasattr(termios, f"B{rate}")}
 
@@ -46,7 +49,7 @@ class VirtualPort:
         monitor: ServoMonitor | None = None,
         clock: Callable[[], int] = time.monotonic_ns,
     ) -> None:
-        self.bus, self.link, self.monitor, self._clock = bus, link, monitor, clock
+        self.bus, self.link, self.socket, self.monitor, self._clock = bus, link, socket, monitor, clock
         if monitor is not None:
             bus.taps.append(monitor.observe)
         self._master = self._slave = -1
@@ -112,7 +115,7 @@ class VirtualPort:
 
     def _once(self) -> None:
         now_ns = self._clock()
-        wait_s = TICK_S if not self._due else max(0.0, min(TICK_S, (self._due[0][0] - now_ns) * 1e-9))
+        wait_s = min(TICK_S, max(0.0, (self._wake_ns() - now_ns) * 1e-9)) if self._due else TICK_S
         watched = [self._master] if self.plugged else []
         extra = self._control.descriptors() if self._control is not None else []
         readable, _, _ = select.select(watched + extra, [], [], wait_s)
@@ -130,6 +133,11 @@ class VirtualPort:
             else:
                 self.plug()
         self._send(self._clock())
+
+    def _wake_ns(self) -> int:
+        """When to send next: answers that follow each other closely go together, as an adapter delivers them."""
+        first = self._due[0][0]
+        return max(at_ns for at_ns, _, _ in self._due if at_ns <= first + TOGETHER_NS)
 
     def _queue(self, reply: Reply) -> None:
         self._count += 1

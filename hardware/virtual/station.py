@@ -41,10 +41,12 @@ class Station:
     @property
     def powered(self) -> bool:
         """Whether it runs: it hears, and it can answer."""
-        return not self._faults.keys() & {"off", "reboot"}
+        return not self._faults or not self._faults.keys() & {"off", "reboot"}
 
     def speaks(self) -> bool:
         """Whether it answers this time."""
+        if not self._faults:
+            return True
         if not self.powered or "silent" in self._faults:
             return False
         gap = self._faults.get("intermittent")

@@ -43,6 +43,9 @@ COMMANDS: dict[str, Command] = {
     "eval reorient": Command("score a controller that turns objects", "knuckle.policy.commands:eval_reorient"),
     "export urdf": Command("write hands and objects as URDF", "knuckle.sim.export_command:export_urdf"),
     "fault": Command("make a servo of a virtual hand fail, or its bus", "knuckle.hardware.commands:fault"),
+    "calibrate home": Command(
+        "find and keep the zero of each servo of a hand", "knuckle.hardware.calibrate_commands:calibrate_home"
+    ),
     "bench sim": Command("time simulated worlds to learn in", "knuckle.sim.commands:bench_sim"),
     "bench bus": Command("time the bus: commands and depth frames", "knuckle_ros.commands.bench_bus:bench_bus"),
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import heapq
 import time
 from collections.abc import Callable, Iterator
@@ -12,16 +13,18 @@ import numpy as np
 import pytest
 from dynamixel_sdk import PortHandler
 
+from knuckle.core.errors import CommandRefused, DeviceError
 from knuckle.hardware.calibration.calibration_file import nominal
 from knuckle.hardware.dynamixel.configuration import configure
 from knuckle.hardware.dynamixel.discovery import discover
-from knuckle.hardware.dynamixel.drive import Drive
+from knuckle.hardware.dynamixel.drive import ARMED, Drive
 from knuckle.hardware.dynamixel.drive_config import DriveConfig
 from knuckle.hardware.dynamixel.drive_profile import drive_profile
 from knuckle.hardware.dynamixel.serial_port import ServoPort
 from knuckle.hardware.dynamixel.servo_bus import ServoBus
 from knuckle.hardware.dynamixel.servo_group import ServoGroup
 from knuckle.hardware.dynamixel.units import JointScale, torque_per_unit
+from knuckle.hardware.spec.contracts import HandCommand
 from knuckle.hardware.spec.dclaw import dclaw
 from knuckle.hardware.spec.dynamixel_table import XM430_W210, ServoModel
 from knuckle.hardware.spec.hand_spec import HandSpec
@@ -138,6 +141,26 @@ class WireHand:
             self.cycle()
         raise AssertionError(f"not within {limit} cycles")
 
+    def armed(self) -> Drive:
+        """Opened, armed, and at full torque."""
+        drive = self.open()
+        drive.order(ARMED)
+        self.run(80)
+        return drive
+
+    def command(self, q: object, valid_ms: int = 200) -> HandCommand:
+        """A command for targets ``q``, of now."""
+        now = self.port.now_ns
+        return HandCommand(now, now + valid_ms * MS, np.asarray(q, dtype=float))
+
+    def keep_sending(self, q: object, cycles: int) -> None:
+        """Cycle after cycle the same targets, whether they are taken or not."""
+        assert self.drive is not None
+        for _ in range(cycles):
+            with contextlib.suppress(CommandRefused, DeviceError):
+                self.drive.follow(self.command(q))
+            self.cycle()
+
     def fault(self, line: str) -> None:
         """Let a fault begin."""
         self.bus.inject(parse_fault(line), self.port.now_ns)
@@ -161,6 +184,12 @@ def wire_hand() -> Callable[..., WireHand]:
         return WireHand(spec or dclaw(3), model, DriveConfig(**changed), baud)  # type: ignore[arg-type]
 
     return make
+
+
+@pytest.fixture
+def wire_port() -> type[WirePort]:
+    """Makes a port on a virtual wire to a bus."""
+    return WirePort
 
 
 class PtyBench:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 
 import numpy as np
@@ -10,32 +9,11 @@ import pytest
 
 from knuckle.core.errors import CommandRefused, DeviceError
 from knuckle.hardware.dynamixel.drive import ARMED, HOLDING, RELEASED
-from knuckle.hardware.spec.contracts import REBOOTED, SILENT, HandCommand
 from knuckle.hardware.spec.dclaw import dclaw
-from knuckle.hardware.spec.dynamixel_table import OVERHEATING_ERROR, XC330_M288, XL330_M288
+from knuckle.hardware.spec.dynamixel_table import XC330_M288, XL330_M288
 from knuckle.hardware.spec.leap import leap
 
 MS = 1_000_000
-
-
-def command(hand, q, valid_ms=200):
-    now = hand.port.now_ns
-    return HandCommand(now, now + valid_ms * MS, np.asarray(q, dtype=float))
-
-
-def armed(hand):
-    drive = hand.open()
-    drive.order(ARMED)
-    hand.run(80)
-    return drive
-
-
-def keep_sending(hand, q, cycles):
-    """What the hand was last told, cycle after cycle, as long as it takes it."""
-    for _ in range(cycles):
-        with contextlib.suppress(CommandRefused, DeviceError):
-            hand.drive.follow(command(hand, q))
-        hand.cycle()
 
 
 def test_the_paper_s_gains_and_a_watchdog_are_set_and_torque_stays_off(wire_hand) -> None:
@@ -57,7 +35,7 @@ def test_the_paper_s_gains_and_a_watchdog_are_set_and_torque_stays_off(wire_hand
 @pytest.mark.parametrize(("model", "current"), [(XC330_M288, 550), (XL330_M288, 350)])
 def test_a_leap_hand_is_driven_current_based_with_weaker_side_joints(wire_hand, model, current) -> None:
     hand = wire_hand(leap(), model, baud=4_000_000)
-    armed(hand)
+    hand.armed()
     by_id = {servo.id: servo for servo in hand.bus.servos}
     for id, servo in by_id.items():
         share = 0.75 if id in (0, 4, 8) else 1.0
@@ -125,8 +103,8 @@ def test_torque_rises_when_armed_and_falls_before_it_goes_off(wire_hand) -> None
 
 def test_a_target_is_followed_within_the_next_cycle_and_what_was_sent_is_what_the_servos_hold(wire_hand, near) -> None:
     hand = wire_hand()
-    drive = armed(hand)
-    sent = drive.follow(command(hand, drive.state.q + 0.2))
+    drive = hand.armed()
+    sent = drive.follow(hand.command(drive.state.q + 0.2))
     hand.cycle()
     held = drive.scale.joint(np.array(hand.value("goal_position")))
     assert np.array_equal(held, sent.q)
@@ -136,8 +114,8 @@ def test_a_target_is_followed_within_the_next_cycle_and_what_was_sent_is_what_th
 
 def test_a_target_beyond_the_limits_is_cut_and_the_cut_one_is_returned(wire_hand) -> None:
     hand = wire_hand()
-    drive = armed(hand)
-    sent = drive.follow(command(hand, np.full(9, 9.0)))
+    drive = hand.armed()
+    sent = drive.follow(hand.command(np.full(9, 9.0)))
     assert (sent.q <= hand.spec.upper + 0.001).all()
     assert (sent.q >= hand.spec.upper - 0.001).all()
 
@@ -145,10 +123,10 @@ def test_a_target_beyond_the_limits_is_cut_and_the_cut_one_is_returned(wire_hand
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
 def test_a_target_that_is_no_number_is_refused_and_the_old_one_stays(wire_hand, bad) -> None:
     hand = wire_hand()
-    drive = armed(hand)
+    drive = hand.armed()
     before = hand.value("goal_position")
     with pytest.raises(CommandRefused):
-        drive.follow(command(hand, np.full(9, bad)))
+        drive.follow(hand.command(np.full(9, bad)))
     hand.run(3)
     assert hand.value("goal_position") == before
 
@@ -168,14 +146,14 @@ def test_targets_are_refused_unless_armed(wire_hand) -> None:
     for mode in (RELEASED, HOLDING):
         drive.order(mode)
         with pytest.raises(CommandRefused, match=f"the hand is {mode}"):
-            drive.follow(command(hand, hand.spec.home))
+            drive.follow(hand.command(hand.spec.home))
 
 
 def test_a_target_that_is_void_is_left_for_the_posture_of_that_moment(wire_hand, near) -> None:
     hand = wire_hand()
-    drive = armed(hand)
+    drive = hand.armed()
     start = drive.state.q
-    drive.follow(command(hand, start + 0.4, valid_ms=20))
+    drive.follow(hand.command(start + 0.4, valid_ms=20))
     hand.run(40)
     moved = drive.state.q - start
     assert (moved > 0.01).all() and (moved < 0.39).all()
@@ -187,8 +165,8 @@ def test_a_target_that_is_void_is_left_for_the_posture_of_that_moment(wire_hand,
 def test_values_are_signed_and_scaled_by_the_calibration(wire_hand) -> None:
     hand = wire_hand()
     hand.plant.load[:] = -0.5
-    drive = armed(hand)
-    drive.follow(command(hand, drive.state.q - 0.3))
+    drive = hand.armed()
+    drive.follow(hand.command(drive.state.q - 0.3))
     hand.until(lambda: bool((drive.state.dq < -0.5).all()), limit=10)
     assert (drive.state.effort < -0.2).all()
     q, _, _ = hand.plant.joint_state()
@@ -204,206 +182,9 @@ def test_temperature_and_voltage_come_from_the_slow_poll(wire_hand) -> None:
     assert np.allclose(drive.poll.volts, 12.0)
 
 
-def test_one_servo_silent_for_three_cycles_is_named_and_the_hand_holds(wire_hand, near) -> None:
-    hand = wire_hand()
-    drive = armed(hand)
-    drive.follow(command(hand, drive.state.q + 0.3, valid_ms=5000))
-    hand.run(3)
-    hand.fault("servo:21 silent")
-    took = hand.until(lambda: drive.fault != "")
-    assert took <= 150 * MS
-    assert "servo 21 (joint_f2_1) is silent" in drive.fault
-    hand.cycle()
-    assert drive.state.error.tolist() == [0, 0, 0, 0, SILENT, 0, 0, 0, 0]
-    assert np.isfinite(drive.state.q).all() and drive.state.dq[4] == 0.0
-    still = drive.state.q
-    with pytest.raises(DeviceError, match="21"):
-        drive.follow(command(hand, hand.spec.home))
-    with pytest.raises(DeviceError, match="lost"):
-        drive.order(ARMED)
-    hand.run(10)
-    assert np.abs(drive.state.q - still).max() < 0.1
-
-
-def test_a_silent_servo_that_still_hears_is_frozen_too_and_released_with_the_others(wire_hand, near) -> None:
-    hand = wire_hand()
-    drive = armed(hand)
-    hand.plant._lag_s = 1.0
-    drive.follow(command(hand, drive.state.q + 0.4, valid_ms=60_000))
-    hand.run(3)
-    hand.fault("servo:21 silent")
-    hand.until(lambda: drive.fault != "")
-    at = hand.plant.joint_state()[0]
-    hand.run(30)
-    assert np.abs(hand.plant.joint_state()[0] - at).max() < 0.05
-    drive.order(RELEASED)
-    hand.run(60)
-    assert hand.value("torque_enable") == [0] * 9
-
-
-@pytest.mark.parametrize("ids", [(10,), (32,), (12, 20), (20, 21, 22), (10, 12, 21, 30)])
-def test_whoever_falls_silent_the_others_are_read_on_and_nobody_else_is_named(wire_hand, ids) -> None:
-    hand = wire_hand()
-    drive = armed(hand)
-    for id in ids:
-        hand.fault(f"servo:{id} silent")
-    hand.until(lambda: drive.watch.silent.sum() >= len(ids))
-    hand.run(5)
-    assert {drive.group.ids[n] for n in np.flatnonzero(drive.watch.silent)} == set(ids)
-
-
-def test_a_servo_that_does_not_answer_is_never_read_as_zero(wire_hand) -> None:
-    hand = wire_hand()
-    drive = armed(hand)
-    before = drive.state
-    hand.fault("servo:11 silent")
-    hand.run(2)
-    # Not yet silent: the whole reading is the old one, with its old stamp.
-    assert drive.state is before
-    hand.run(3)
-    assert abs(drive.state.q[1] - before.q[1]) < 1e-9
-    assert drive.state.error[1] == SILENT
-    assert drive.state.stamp_ns > before.stamp_ns
-
-
-def test_a_packet_that_was_lost_or_garbled_is_mended_within_its_cycle(wire_hand) -> None:
-    hand = wire_hand()
-    drive = armed(hand)
-    hand.fault("servo:21 intermittent by 0.15")
-    hand.fault("servo:12 garbage by 0.15")
-    seq = drive.state.seq
-    hand.run(100)
-    assert drive.state.seq == seq + 100
-    assert drive.group.bus.counts.mended > 0
-    assert drive.fault == ""
-    assert drive.mode == ARMED
-    assert drive.watch.missed_within_a_second(hand.port.now_ns) > hand.config.warn_misses
-
-
-def test_three_lost_cycles_of_the_whole_bus_are_a_safe_stop(wire_hand) -> None:
-    hand = wire_hand()
-    drive = armed(hand)
-    hand.fault("bus silent")
-    took = hand.until(lambda: drive.fault != "")
-    assert took <= 150 * MS
-    assert "all 9 servos are silent" in drive.fault
-    assert drive.mode == HOLDING
-
-
-def test_old_goals_do_not_resume_when_a_silent_servo_is_back(wire_hand, near) -> None:
-    hand = wire_hand()
-    drive = armed(hand)
-    goal = drive.state.q + 0.35
-    drive.follow(command(hand, goal, valid_ms=60_000))
-    hand.fault("servo:30 silent")
-    hand.until(lambda: drive.fault != "")
-    hand.run(20)
-    hand.mend()
-    still = hand.plant.joint_state()[0]
-    keep_sending(hand, goal, 60)
-    assert near(hand.plant.joint_state()[0], still)
-    assert drive.state.error[6] == SILENT
-    drive.recover()
-    hand.until(lambda: not drive.state.error.any())
-    keep_sending(hand, goal, 30)
-    assert near(hand.plant.joint_state()[0], still)
-    drive.order(ARMED)
-    hand.run(60)
-    assert near(hand.plant.joint_state()[0], still)
-    assert hand.value("torque_enable") == [1] * 9
-
-
-def test_recovering_is_refused_while_the_servo_is_still_away(wire_hand) -> None:
-    hand = wire_hand()
-    drive = armed(hand)
-    hand.fault("servo:12 silent")
-    hand.until(lambda: drive.fault != "")
-    hand.run(60)
-    with pytest.raises(DeviceError, match=r"servo 12 \(joint_f1_2\) is still silent"):
-        drive.recover()
-
-
-def test_a_servo_that_was_restarted_is_noticed_within_four_cycles_and_set_up_anew_only_when_asked(wire_hand) -> None:
-    hand = wire_hand()
-    drive = armed(hand)
-    servo = hand.bus.servo(22)
-    hand.fault("servo:22 reboot by 0 ms")
-    took = hand.until(lambda: drive.fault != "")
-    assert took <= 50 * MS
-    hand.run(3)
-    assert drive.state.error[5] == REBOOTED
-    assert "servo 22 (joint_f2_2)" in drive.fault
-    hand.run(50)
-    assert not servo.torque_on and servo.value("bus_watchdog") == 0
-    drive.recover()
-    hand.until(lambda: not drive.state.error.any())
-    assert not servo.torque_on
-    assert (servo.value("position_p_gain"), servo.value("bus_watchdog")) == (200, 10)
-    drive.order(ARMED)
-    hand.run(5)
-    assert servo.torque_on
-
-
-def test_a_servo_that_reads_beyond_its_limits_is_not_taken_back(wire_hand) -> None:
-    hand = wire_hand()
-    drive = armed(hand)
-    hand.fault("servo:10 silent")
-    hand.until(lambda: drive.fault != "")
-    hand.mend()
-    hand.fault("servo:10 wrong by 2.2 rad")
-    hand.run(2 * hand.config.probe_cycles)
-    drive.recover()
-    hand.run(5)
-    assert "calibrate home" in drive.fault
-    assert drive.state.error[0] == SILENT
-
-
-def test_a_hardware_error_is_seen_at_once_and_stays_until_it_is_acknowledged(wire_hand) -> None:
-    hand = wire_hand()
-    drive = armed(hand)
-    servo = hand.bus.servo(20)
-    servo.raise_error(OVERHEATING_ERROR)
-    took = hand.until(lambda: drive.state.error[3] != 0)
-    assert took <= 40 * MS
-    assert drive.state.error[3] == OVERHEATING_ERROR
-    assert "overheating" in drive.fault
-    hand.run(100)
-    assert not servo.torque_on and drive.state.error[3] == OVERHEATING_ERROR
-    drive.order(ARMED)
-    hand.run(30)
-    assert not servo.torque_on
-    drive.recover()
-    hand.run(2 * hand.config.probe_cycles)
-    drive.recover()
-    hand.until(lambda: not drive.state.error.any())
-    drive.order(ARMED)
-    hand.run(5)
-    assert servo.torque_on
-
-
-def test_a_silent_host_stops_the_servos_and_a_host_that_comes_back_does_not_go_on(wire_hand, near) -> None:
-    hand = wire_hand()
-    drive = armed(hand)
-    goal = drive.state.q + 0.4
-    drive.follow(command(hand, goal, valid_ms=60_000))
-    hand.run(2)
-    moving = hand.plant.joint_state()[0]
-    hand.plant._lag_s = 5.0
-    for _ in range(40):
-        hand.port.now_ns += 10 * MS
-        hand.bus.advance(hand.port.now_ns)
-    assert hand.value("bus_watchdog") == [-1] * 9
-    stopped = hand.plant.joint_state()[0]
-    assert (stopped - moving < 0.3).all()
-    hand.run(10)
-    assert "stopped by its bus watchdog" in drive.fault
-    assert near(hand.plant.joint_state()[0], stopped)
-    assert hand.value("bus_watchdog") == [10] * 9
-
-
 def test_a_bounded_joint_is_bounded_and_one_at_zero_is_limp_whatever_is_ordered(wire_hand) -> None:
     hand = wire_hand(leap(), XC330_M288, baud=4_000_000)
-    drive = armed(hand)
+    drive = hand.armed()
     limit = hand.spec.effort_limit.copy()
     limit[1], limit[2] = 0.0, 0.5 * limit[2]
     drive.limit_effort(limit)
@@ -426,7 +207,7 @@ def test_a_bounded_joint_is_bounded_and_one_at_zero_is_limp_whatever_is_ordered(
 
 def test_in_position_mode_the_torque_is_bounded_by_the_share_of_the_voltage(wire_hand) -> None:
     hand = wire_hand()
-    drive = armed(hand)
+    drive = hand.armed()
     assert hand.value("goal_pwm") == [885] * 9
     drive.limit_effort(hand.spec.effort_limit * 0.5)
     hand.run(2)
@@ -435,7 +216,7 @@ def test_in_position_mode_the_torque_is_bounded_by_the_share_of_the_voltage(wire
 
 def test_sixteen_servos_at_one_megabaud_fit_into_a_cycle_of_ten_milliseconds(wire_hand) -> None:
     hand = wire_hand(dclaw(4))
-    drive = armed(hand)
+    drive = hand.armed()
     took = []
     for _ in range(200):
         began = hand.port.now_ns

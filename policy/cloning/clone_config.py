@@ -26,6 +26,7 @@ class DaggerConfig:
     episodes: int = setting(60, "starts a round; the planner takes over in those that the learner fails", low=1)
     rungs: str = setting("60+90+so3", "rungs of their goals, in turn, with + between")
     objects: str = setting("train", "objects: train, novel, all, a family or one object")
+    expert: str = setting("mpc", "the controller that is asked: mpc, or any other that knuckle eval takes")
 
 
 @dataclass(frozen=True)

@@ -60,14 +60,19 @@ class CloneRun:
 
     def ask(self, k: int, *, jobs: int, minutes: float) -> None:
         """Play what is missing of the starts of round ``k``, begun within ``minutes`` (0: no bound)."""
+        dagger = self.cloning.dagger
         task = ReorientTask(
-            "mpc", hand=self.cloning.hand, objects=self.cloning.dagger.objects, rung="so3", seed=self._seed(k)
+            dagger.expert,
+            hand=self.cloning.hand,
+            objects=dagger.objects,
+            rung=self.cloning.rungs[0],
+            seed=self._seed(k),
         )
         play = TakeoverTask(task, str(self.path / f"policy-{k - 1:02d}"), self.cloning.rungs).record
         play_missing(
             self._collection(k),
             play,
-            self.cloning.dagger.episodes,
+            dagger.episodes,
             jobs=jobs,
             minutes=minutes,
             console=self.console,

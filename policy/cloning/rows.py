@@ -15,11 +15,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from knuckle.core import rotations
+from knuckle.core.errors import InputError
 from knuckle.hardware.spec.action_map import ActionMap
 from knuckle.hardware.spec.hand_spec import Array, HandSpec
 from knuckle.policy.cloning.observed_scene import ObservedScene, scene_of, with_goals
 from knuckle.policy.cloning.row_config import RowConfig
 from knuckle.policy.collect.recorder import Episode
+from knuckle.sim.reorient.observation import ReorientObservation
 
 HOME_TOLERANCE = 1e-3
 """An action this near to the one that goes home (of the largest step) is taken for that."""
@@ -44,19 +47,13 @@ class Rows:
         return Rows(self.observations[chosen], self.actions[chosen], self.weights[chosen], self.episode[chosen])
 
 
-def joined(parts: Sequence[Rows]) -> Rows:
-    """All rows of ``parts`` in turn; their episodes are numbered on, so that none is two."""
-    begins = np.cumsum([0, *(int(part.episode.max(initial=-1)) + 1 for part in parts)])
-    return Rows(
-        np.concatenate([part.observations for part in parts]),
-        np.concatenate([part.actions for part in parts]),
-        np.concatenate([part.weights for part in parts]),
-        np.concatenate([part.episode + first for part, first in zip(parts, begins, strict=False)]),
-    )
-
-
 def rows_of(episodes: Sequence[Episode], hand: HandSpec, config: RowConfig, rng: np.random.Generator) -> Rows:
-    """The rows of ``episodes`` of a planner with ``hand``; their mean weight is 1."""
+    """The rows of ``episodes`` of a planner with ``hand``; their mean weight is 1.
+
+    InputError for an episode with numbers that are not finite, or of another width.
+    """
+    for episode in episodes:
+        _require_sound(episode, hand)
     scenes = [scene_of(hand, episode.observations) for episode in episodes]
     usual = _usual_progress(episodes, config)
     parts = []
@@ -76,13 +73,29 @@ def rows_of(episodes: Sequence[Episode], hand: HandSpec, config: RowConfig, rng:
         parts.append(_rows(seen, actions, weights, k))
         ahead = _hindsight(episode, scene, hand, config, rng)
         # What is reached in hindsight was reached whatever was meant, but never by letting go.
-        parts += [_rows(copy, actions, 0.5 * reached * ~home, k) for copy, reached in ahead]
-    rows = joined_as_they_are(parts)
+        parts += [_rows(copy, actions, config.hindsight_weight * reached * ~home, k) for copy, reached in ahead]
+    rows = joined(parts)
     rows = rows.some(rows.weights > 0.0)
     return Rows(rows.observations, rows.actions, rows.weights / rows.weights.mean(), rows.episode)
 
 
-def joined_as_they_are(parts: Sequence[Rows]) -> Rows:
+def _require_sound(episode: Episode, hand: HandSpec) -> None:
+    """InputError where ``episode`` cannot be learned from."""
+    where, build = f"episode {episode.facts.get('episode')}", ReorientObservation(hand)
+    right = f"episodes of {hand.name}, finite; delete its file and collect again"
+    shapes = episode.observations.shape[1:], episode.actions.shape[1:]
+    if shapes != ((build.width,), (hand.dof,)):
+        raise InputError(f"observations and actions of width {shapes[0]} and {shapes[1]}", where=where, right=right)
+    bad = np.argwhere(~np.isfinite(episode.observations))
+    if len(bad):
+        step, column = (int(k) for k in bad[0])
+        what = f"{build.columns[column][0]} of step {step} is {episode.observations[step, column]}"
+        raise InputError(what, where=where, right=right)
+    if not np.isfinite(episode.actions).all():
+        raise InputError("an action is not finite", where=where, right=right)
+
+
+def joined(parts: Sequence[Rows]) -> Rows:
     """All rows of ``parts`` in turn, episodes by the numbers that they have."""
     fields = ("observations", "actions", "weights", "episode")
     return Rows(*(np.concatenate([getattr(part, field) for part in parts]) for field in fields))
@@ -140,15 +153,22 @@ def _weights(episode: Episode, usual: Array, config: RowConfig) -> Array:
 def _hindsight(
     episode: Episode, scene: ObservedScene, hand: HandSpec, config: RowConfig, rng: np.random.Generator
 ) -> list[tuple[Array, Array]]:
-    """Copies of the observations whose goal is what the object's orientation was some steps later, and how much each
-    step counts: not where the object hardly moved, for there the actions were for something else."""
+    """Copies of the observations with goals that the steps turned out to lead towards, and how much each step counts.
+
+    The object turned from here to where it was some steps later, about one axis; what did that is right for every goal
+    that lies as far or further about this axis. It counts by how far the object turned, for where it hardly moved the
+    actions were for something else.
+    """
     steps, out = len(episode.actions), []
     for _ in range(config.hindsight):
         later = np.minimum(np.arange(steps) + rng.integers(4, max(config.hindsight_steps, 4) + 1, steps), steps)
-        goals = scene.quaternion[later]
-        copies = with_goals(hand, episode.observations[:-1], goals)
-        turned = scene_of(hand, copies).angle
-        out.append((copies, np.clip(turned / 0.5, 0.0, 1.0)))
+        here = scene.quaternion[:-1]
+        turn = rotations.log(rotations.multiply(scene.quaternion[later], rotations.conjugate(here)))
+        angle = np.linalg.norm(turn, axis=1)
+        beyond = angle + (rng.random(steps) < config.beyond) * rng.random(steps) * np.maximum(np.pi - angle, 0.0)
+        goals = rotations.multiply(rotations.exp(turn * (beyond / np.maximum(angle, 1e-6))[:, None]), here)
+        copies = with_goals(hand, episode.observations[:-1], rotations.normalize(goals))
+        out.append((copies, np.clip((angle - 0.1) / 0.5, 0.0, 1.0)))
     return out
 
 

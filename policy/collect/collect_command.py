@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from knuckle.core.arguments import parse_arguments
 from knuckle.core.config import parse_pairs, setting
 from knuckle.core.errors import RunError
+from knuckle.policy.collect.orphan import end_with_parent
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -31,7 +32,7 @@ class Collect:
     world: str = setting("table", "where the object is turned; in the air the table goes", choices=("table", "air"))
     hand: str = setting("dclaw3", "the hand: dclaw3 or dclaw4")
     objects: str = setting("train", "train, novel, all, a family or an object")
-    rung: str = setting("so3", "how far goals are: yaw60, 60, 90 or so3")
+    rung: str = setting("so3", "how far goals are: yaw60, 30, 60, 90 or so3")
     episodes: int = setting(100, "episodes in all", low=1, high=1_000_000)
     minutes: float = setting(0.0, "minutes after which no further episode is begun, 0: no bound", low=0.0, high=1e5)
     seed: int = setting(1, "seed of placements and goals", low=0, high=2**31 - 1)
@@ -104,7 +105,8 @@ def play_missing(
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     # Spawned: a forked copy of a process with rollout threads may hang.
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(jobs, mp_context=context) as pool, Progress(*columns, console=console) as progress:
+    pool_of_workers = ProcessPoolExecutor(jobs, mp_context=context, initializer=end_with_parent)
+    with pool_of_workers as pool, Progress(*columns, console=console) as progress:
         bar = progress.add_task(name, total=episodes, completed=episodes - len(missing))
         running: dict[Future[Episode], int] = {}
         waiting, won, done = iter(missing), 0, 0

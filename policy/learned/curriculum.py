@@ -6,8 +6,6 @@ from collections import deque
 from collections.abc import Mapping
 from typing import Any
 
-from knuckle.sim.reorient.episode_goals import GIVEN
-
 
 class Curriculum:
     """Climbs ``rungs`` in order. `shares` says how often each that was taken up is drawn: the newest ``newest_share``,
@@ -24,9 +22,8 @@ class Curriculum:
         return self.rungs[self.top]
 
     def add(self, rung: str, succeeded: bool) -> None:
-        """Count an episode that ended on ``rung``; one with a goal of no rung, that came with its start, is not."""
-        if rung != GIVEN:
-            self._outcomes[rung].append(succeeded)
+        """Count an episode that ended on ``rung``."""
+        self._outcomes[rung].append(succeeded)
 
     def success(self, rung: str) -> float:
         """The share of the last episodes on ``rung`` that succeeded; NaN where none has ended."""

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+from functools import partial
 from statistics import fmean
 from typing import Any
 
 from stable_baselines3.common.callbacks import BaseCallback
 
 from knuckle.policy.learned.curriculum import Curriculum
+from knuckle.policy.learned.reverse_curriculum import ReverseCurriculum
 from knuckle.sim.reorient.batch_world import BatchWorld
+from knuckle.sim.reorient.episode_goals import GIVEN
 
 
 class Tally(BaseCallback):
-    """Counts episodes of ``world`` into ``curriculum`` and keeps figures of the update at hand."""
+    """Counts episodes of ``world`` into ``curriculum``, those that began in the midst of an expert's into ``reverse``,
+    and keeps figures of the update at hand."""
 
-    def __init__(self, world: BatchWorld, curriculum: Curriculum) -> None:
+    def __init__(self, world: BatchWorld, curriculum: Curriculum, reverse: ReverseCurriculum) -> None:
         super().__init__()
-        self.world, self.curriculum = world, curriculum
+        self.world, self.curriculum, self.reverse = world, curriculum, reverse
         self.clear()
 
     def clear(self) -> None:
@@ -33,7 +37,8 @@ class Tally(BaseCallback):
         for info in self.locals["infos"]:
             if "episode" in info:
                 self.episodes.append(info["episode"])
-                self.curriculum.add(info["rung"], bool(info["is_success"]))
+                chosen = self.reverse.add if info["rung"] == GIVEN else partial(self.curriculum.add, info["rung"])
+                chosen(bool(info["is_success"]))
         return True
 
     def figures(self) -> dict[str, float]:

@@ -21,6 +21,7 @@ from knuckle.policy.learned.adaptive_ppo import AdaptivePpo, TimedVecEnv, normal
 from knuckle.policy.learned.curriculum import Curriculum
 from knuckle.policy.learned.export import Actor
 from knuckle.policy.learned.judge import Judge
+from knuckle.policy.learned.reverse_curriculum import ReverseCurriculum
 from knuckle.policy.learned.shown_episodes import shown_episodes
 from knuckle.policy.learned.tally import Tally
 from knuckle.policy.learned.train_config import Training
@@ -75,7 +76,11 @@ class Trainer:
         self.model = AdaptivePpo(self.env, ppo, self.symmetry)
         if ppo.warm_start:
             begin_with(self, ppo.warm_start, where="--set warm_start")
-        self.tally = Tally(world, self.curriculum)
+        furthest = world.shown.furthest if world.shown is not None else ppo.shown_steps
+        self.reverse = ReverseCurriculum(
+            start=ppo.shown_steps, furthest=furthest, promote_at=ppo.shown_at, window=ppo.window
+        )
+        self.tally = Tally(world, self.curriculum, self.reverse)
         self.updates = 0
         self.spent_s = self.cpu_s = 0.0
 
@@ -92,6 +97,8 @@ class Trainer:
         begun, used, world_s = time.perf_counter(), time.process_time(), self.worlds.seconds
         set_random_seed(int(np.random.SeedSequence([self.training.seed, self.updates]).generate_state(1)[0]))
         self.worlds.world.goals.share(self.curriculum.shares())
+        if self.worlds.world.shown is not None:
+            self.worlds.world.shown.reach = self.reverse.reach
         self.tally.clear()
         self.model.noise.begin()
         self._learn()
@@ -114,6 +121,8 @@ class Trainer:
         figures |= self.tally.figures()
         learned = self.model.logger.name_to_value
         figures |= {name: float(learned[f"train/{name}"]) for name in _LEARNING}
+        figures |= {"success_shown": self.reverse.success, "shown_steps": float(self.reverse.reach)}
+        self.reverse.retreat()
         figures["taken_up"] = float(self.curriculum.climb())
         return figures
 
@@ -177,6 +186,7 @@ class Trainer:
             "normaliser_count": float(statistics.count),
             "sb3_updates": model._n_updates,
             "curriculum": self.curriculum.facts(),
+            "reverse": self.reverse.facts(),
             "worlds": world_facts,
         }
         return arrays, facts
@@ -193,6 +203,7 @@ class Trainer:
             model.num_timesteps, model._n_updates = facts["steps"], facts["sb3_updates"]
             model.ep_info_buffer, model.ep_success_buffer = None, None
             self.curriculum.restore(facts["curriculum"])
+            self.reverse.restore(facts["reverse"])
             self.updates, self.spent_s, self.cpu_s = facts["updates"], facts["spent_s"], facts["cpu_s"]
             worlds = {name.removeprefix("worlds."): value for name, value in arrays.items()}
             restore(self.worlds.world, self.worlds.meter, worlds, facts["worlds"])

@@ -16,7 +16,7 @@ from knuckle.sim.reorient.batch_world import BatchWorld
 from knuckle.sim.reorient.episode_meter import EpisodeMeter
 from knuckle.sim.scene import set_table
 
-_WORLD = ("smoothed", "_goal", "_steps", "_start", "_angle", "_offset", "_seen")
+_WORLD = ("smoothed", "_goal", "_steps", "_limit", "_start", "_angle", "_offset", "_seen")
 _MODELS = ("stiffness", "damping", "mass", "scale")
 _METER = ("_total", "_length", "_goals")
 # The fields of a model that some row of the randomisation table writes.

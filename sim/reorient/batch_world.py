@@ -23,7 +23,7 @@ from knuckle.hardware.spec.hand_spec import Array, HandSpec
 from knuckle.sim.objects import object_shape
 from knuckle.sim.reorient.batch_config import BatchConfig, BatchSpec
 from knuckle.sim.reorient.batch_guard import BatchGuard
-from knuckle.sim.reorient.demonstrations import Demonstrations
+from knuckle.sim.reorient.demonstrations import Demonstrations, Shown
 from knuckle.sim.reorient.episode_goals import EpisodeGoals
 from knuckle.sim.reorient.episode_starts import EpisodeStarts
 from knuckle.sim.reorient.model_draws import ModelDraws
@@ -38,6 +38,8 @@ from knuckle.sim.scene import Scene, set_table
 from knuckle.sim.world import DROP_BELOW_TIPS, DROP_DISTANCE, TABLE_REMOVAL_S
 
 TABLE_FORCE = 0.2
+SHOWN_SLACK_S = 2.0
+"""How much longer than the expert a learner has that begins in the midst of what the expert did."""
 Mask = NDArray[np.bool_]
 
 
@@ -64,7 +66,7 @@ class BatchWorld:
         cache_folder: Path | None = None,
         remake_starts: bool = False,
         fault_folder: Path | None = None,
-        shown: Mapping[str, Array] | None = None,
+        shown: Mapping[str, Shown] | None = None,
         shown_share: float = 0.0,
     ) -> None:
         self.config = config = validate(config or BatchConfig(), where="batch world")
@@ -81,7 +83,7 @@ class BatchWorld:
         self.models = ModelDraws(self.stepper.scenes, varied)
         self.guard = BatchGuard(self.stepper, fault_folder if fault_folder is not None else Path())
         self.starts = self._episode_starts(nominal, cache_folder, remake_starts)
-        self._shown = Demonstrations(nominal, shown, share=shown_share) if shown is not None else None
+        self.shown = self._demonstrations(nominal, shown, shown_share)
         self._rng = np.random.default_rng(config.seed)
         self._rows = {name: varied.row(name) for name in ("observation_noise", "action_noise", "action_offset")}
         kicks = varied.row("random_force")
@@ -101,6 +103,7 @@ class BatchWorld:
         self.info: dict[str, NDArray[Any]] = {}
         self._goal: Array = np.zeros((4, n))
         self._steps = np.zeros(n, dtype=np.int64)
+        self._limit = np.full(n, self.spec.episode_steps, dtype=np.int64)
         self._start: Array = np.zeros((n, 3))
         self._angle: Array = np.zeros(n)
         self._offset: Array = np.zeros((n, hand.dof))
@@ -116,6 +119,12 @@ class BatchWorld:
     def states(self) -> Array:
         """Each world's full-physics state (N, nstate), as `Scene` lays it out."""
         return self.stepper.states.copy()
+
+    @property
+    def shown_steps(self) -> int:
+        """After how many control steps an episode is cut off that begins in the midst of an expert's."""
+        slack = self.shown.reach + self.shown.slack if self.shown is not None else self.spec.episode_steps
+        return min(slack, self.spec.episode_steps)
 
     @property
     def steps(self) -> NDArray[np.int64]:
@@ -163,7 +172,7 @@ class BatchWorld:
         if success.any():
             self._next_goals(rows, np.flatnonzero(success))
         self._seen = self._noisy(np.ascontiguousarray(rows.T))
-        truncated = ((self._steps >= self.spec.episode_steps) & ~outcome.fallen) | broken
+        truncated = ((self._steps >= self._limit) & ~outcome.fallen) | broken
         return self._seen.copy(), reward, outcome.fallen, truncated
 
     def set_goals(self, goals: ArrayLike) -> Array:
@@ -192,15 +201,17 @@ class BatchWorld:
                 set_table(self.stepper.models[world], True)
         self.models.draw(worlds, self._rng)
         states = self.starts.draw(worlds, self.models.scale[worlds], self._rng)
-        given = self._show(worlds, states) if self._shown is not None else None
+        given = self._show(worlds, states) if self.shown is not None else None
         self.stepper.states[worlds] = states
         position, quaternion = self._layout.object_pose_of(states)
         self._start[worlds] = position
         self.goals.begin(worlds, self._rng)
+        self._limit[worlds] = self.spec.episode_steps
         self._goal[:, worlds] = self.goals.draw(worlds, rotations.normalize(quaternion), self._rng).T
         if given is not None:
             chosen, goals = given
             self.goals.give(worlds[chosen])
+            self._limit[worlds[chosen]] = self.shown_steps
             self._goal[:, worlds[chosen]] = goals.T
         self.smoothed[worlds], self._steps[worlds] = 0.0, 0
         if (row := self._rows["action_offset"]) is not None:
@@ -222,10 +233,17 @@ class BatchWorld:
             remake=remake,
         )
 
+    def _demonstrations(
+        self, nominal: list[Scene], shown: Mapping[str, Shown] | None, share: float
+    ) -> Demonstrations | None:
+        if shown is None:
+            return None
+        return Demonstrations(nominal, shown, share=share, slack=round(SHOWN_SLACK_S * self.hand.control_rate_hz))
+
     def _show(self, worlds: NDArray[np.intp], states: Array) -> tuple[NDArray[np.intp], Array]:
         """Put an expert's moments in the place of some of ``states``, those of ``worlds``: which, and their goals."""
-        assert self._shown is not None
-        chosen, moment = self._shown.draw(worlds, self._rng)
+        assert self.shown is not None
+        chosen, moment = self.shown.draw(worlds, self._rng)
         if len(chosen):
             states[chosen] = moment.states
             states[chosen, 1 + self._layout.object_q.start + 2] *= self.models.scale[worlds[chosen]]

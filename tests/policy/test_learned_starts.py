@@ -12,6 +12,7 @@ from knuckle.core.errors import InputError
 from knuckle.policy.collect.collection import CONFIG, EPISODES
 from knuckle.policy.learned.adaptive_ppo import statistics_of
 from knuckle.policy.learned.checkpoint import write_checkpoint
+from knuckle.policy.learned.reverse_curriculum import ReverseCurriculum
 from knuckle.policy.learned.shown_episodes import shown_episodes
 from knuckle.policy.learned.train_config import Training, make_training
 from knuckle.policy.learned.trainer import Trainer
@@ -83,9 +84,28 @@ def test_a_run_begins_episodes_where_an_expert_was(tmp_path: Path, start_folder:
 
 def test_only_rows_before_the_goal_of_episodes_that_succeeded_are_shown(tmp_path: Path) -> None:
     folder = collection(tmp_path / "a", 7)
-    assert shown_episodes(str(folder), "dclaw3", where="here")["truck"].shape == (3, 7)
+    shown = shown_episodes(str(folder), "dclaw3", where="here")["truck"]
+    assert shown.observations.shape == (3, 7) and shown.left.tolist() == [3, 2, 1]
     both = f"{folder}+{collection(tmp_path / 'b', 7)}"
-    assert shown_episodes(both, "dclaw3", where="here")["truck"].shape == (6, 7)
+    assert shown_episodes(both, "dclaw3", where="here")["truck"].left.tolist() == [3, 2, 1, 3, 2, 1]
+
+
+def test_starts_move_away_from_the_goal_as_they_are_mastered_and_stand_again_where_they_stood() -> None:
+    reverse = ReverseCurriculum(start=2, furthest=4, promote_at=0.5, window=4)
+    reverse.retreat()
+    assert reverse.reach == 2
+    for won in (True, False, False, False):
+        reverse.add(won)
+    reverse.retreat()
+    assert reverse.reach == 2 and reverse.success == 0.25
+    for reach in (3, 4, 4):
+        for won in (True, True, False, True):
+            reverse.add(won)
+        again = ReverseCurriculum(start=2, furthest=4, promote_at=0.5, window=4)
+        again.restore(reverse.facts())
+        again.retreat()
+        reverse.retreat()
+        assert again.reach == reverse.reach == reach
 
 
 @pytest.mark.parametrize(

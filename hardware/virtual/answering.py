@@ -119,7 +119,8 @@ def _fast_read(line: Line, wanted: _Wanted) -> list[Answer]:
     """The one packet of a fast read, error, id, data and CRC of each servo behind each other.
 
     A servo's CRC covers everything before it, so the last one is the packet's. Behind a missing servo nothing comes,
-    and the packet stays shorter than its length says.
+    and the packet stays shorter than its length says. Nothing is stuffed, as the SDK expects it: the first servo gives
+    the length of all before the others' data are known.
     """
     length = 1 + sum(size + 4 for _, _, size in wanted)
     packet, first = HEADER + bytes([BROADCAST]) + length.to_bytes(2, "little") + bytes([STATUS]), None

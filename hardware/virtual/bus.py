@@ -161,6 +161,11 @@ class VirtualBus:
             station.advance(now_ns, dt_s, horn[n], speed[n], torque[n])
         self._drive()
 
+    def excuse(self, ns: int) -> None:
+        """Do not count the last ``ns`` as silence: whoever serves this bus did not run, and could hear nothing."""
+        for servo in self.servos:
+            servo.excuse(ns)
+
     def receive(self, data: bytes, now_ns: int, *, rate: int = 0) -> list[Reply]:
         """What the servos answer to ``data``, which the host wrote at ``now_ns``.
 

@@ -56,11 +56,18 @@ class ControlServer:
         """Take what came at ``readable`` descriptors, those of others are ignored, and answer whole lines."""
         for descriptor in readable:
             if descriptor == self._listener.fileno():
-                client, _ = self._listener.accept()
-                client.setblocking(False)
-                self._clients[client.fileno()] = client, bytearray()
+                self._welcome()
             elif descriptor in self._clients:
                 self._hear(descriptor)
+
+    def _welcome(self) -> None:
+        try:
+            client, _ = self._listener.accept()
+        except (BlockingIOError, ConnectionError):
+            # It went away before it was let in.
+            return
+        client.setblocking(False)
+        self._clients[client.fileno()] = client, bytearray()
 
     def _hear(self, descriptor: int) -> None:
         client, buffer = self._clients[descriptor]

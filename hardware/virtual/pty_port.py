@@ -27,6 +27,9 @@ TICK_S = 0.005
 TOGETHER_NS = 1_000_000
 """Answers no farther apart are handed over at once, when the last is complete: an adapter's latency timer at 1 ms."""
 
+LATE_NS = 15_000_000
+"""A turn of the server takes at most a tick and the time of its work; after this long it was kept from running."""
+
 _CHUNK = 4096
 _RATES = {getattr(termios, f"B{rate}"): rate for rate in BAUD_RATES if hasattr(termios, f"B{rate}")}
 
@@ -37,7 +40,8 @@ class VirtualPort:
     ``serve`` answers until told to stop; entered as a context a thread does so. ``link`` is a symbolic link to keep
     pointing at the terminal, as a port's stable name does: after an unplug and a replug the terminal is another.
     ``socket`` is where faults are taken and questions answered, and what tells the port from a real one.
-    ``clock`` gives ns.
+    ``clock`` gives ns. Where it is the machine's, time in which this thread was kept from running counts for no bus
+    watchdog: what a driver wrote meanwhile lay unread.
     """
 
     def __init__(
@@ -58,6 +62,7 @@ class VirtualPort:
         self._count = 0
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
+        self._ran_ns = clock() if clock is time.monotonic_ns else None
         self._lock = threading.Lock()
         self._answers = BusControl(bus, monitor, lambda: self.path)
         self._control = None if socket is None else ControlServer(socket, self.ask)
@@ -123,6 +128,10 @@ class VirtualPort:
             self._control.serve(readable)
         with self._lock:
             now_ns = self._clock()
+            if self._ran_ns is not None:
+                if now_ns - self._ran_ns > LATE_NS:
+                    self.bus.excuse(now_ns - self._ran_ns)
+                self._ran_ns = now_ns
             if self._master in readable:
                 for reply in self.bus.receive(self._read(), now_ns, rate=self._rate()):
                     self._queue(reply)

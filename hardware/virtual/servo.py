@@ -6,6 +6,7 @@ manual leaves something open the stricter reading is built, and listed here:
 - Goal Position keeps what was last written while torque is off, so that a careless torque-on jumps. (A real servo may
   take its present position instead; a driver that writes the goal first is right with both.)
 - A read that touches an address which no register has is refused with an access error, as the manual says.
+- Indirect Data that points at itself, as after power-up, reads 0 and takes no write.
 - Once an error of Shutdown has turned torque off, it stays off until a reboot.
 """
 
@@ -164,6 +165,10 @@ class VirtualServo:
         """An instruction packet was on the bus: what the bus watchdog waits for."""
         self._heard_ns = now_ns
 
+    def excuse(self, ns: int) -> None:
+        """Do not count the last ``ns`` as silence of the bus."""
+        self._heard_ns += ns
+
     def advance(self, now_ns: int, dt_s: float, seen: Measurement) -> None:
         """Let ``dt_s`` pass until ``now_ns``: measure, watch the bus, move the trajectory on."""
         self._angle = seen.angle
@@ -202,6 +207,8 @@ class VirtualServo:
         register = self._layout.owner.get(where)
         if register is not None:
             return register.encode(self._values[register.name])[where - register.address]
+        if where in self._layout.data_link:
+            return 0  # it points at itself, as after power-up
         at = where & ~1
         if at not in self._links:
             raise ServoRefusal(StatusError.ACCESS)

@@ -109,6 +109,24 @@ def test_a_fast_read_is_one_packet_with_a_crc_behind_each_servo(bulk: bool) -> N
         assert int.from_bytes(data[start + 6 : start + 8], "little") == crc16(data[: start + 6])
 
 
+def test_a_header_inside_a_reading_is_stuffed_but_for_a_fast_read() -> None:
+    host = Host()
+    servo = host.bus.servo(11)
+    servo.shown = {"present_velocity": -1, "present_position": 0x7FD}  # ff ff ff ff fd 07 00 00
+    (plain,) = host.send(11, Instruction.READ, bytes([128, 0, 8, 0]))
+    assert plain.data[9:18].hex(" ") == "ff ff ff ff fd fd 07 00 00"
+    (fast,) = host.send(BROADCAST, Instruction.FAST_SYNC_READ, sync_read(128, 8, [11]))
+    assert fast.data[10:18].hex(" ") == "ff ff ff ff fd 07 00 00" and len(fast.data) == 20
+
+
+def test_a_group_read_of_what_is_not_there_is_answered_with_the_error_by_each() -> None:
+    host = Host()
+    answers = host.ask(BROADCAST, Instruction.SYNC_READ, sync_read(240, 4, [10, 11]))
+    assert answers == [(10, 0, bytes(4)), (11, 0, bytes(4))]  # indirect data
+    assert host.ask(BROADCAST, Instruction.SYNC_READ, sync_read(700, 4, [10, 11])) == [(10, 7, b""), (11, 7, b"")]
+    assert host.send(BROADCAST, Instruction.SYNC_WRITE, bytes([116, 0])) == []
+
+
 def test_group_writes_reach_each_servo_and_are_never_answered() -> None:
     host = Host()
     goals = b"".join(bytes([id]) + (2000 + id).to_bytes(4, "little") for id in IDS)
@@ -240,6 +258,17 @@ def test_the_bus_watchdog_holds_the_joints_where_they_are_when_the_host_falls_si
     assert host.put(10, "goal_position", 2700) == 4
     host.put(10, "bus_watchdog", 0)
     assert host.put(10, "goal_position", 2700) == 0
+
+
+def test_time_in_which_the_bus_was_not_served_is_no_silence() -> None:
+    host = Host()
+    host.put(10, "torque_enable", 1)
+    host.put(10, "bus_watchdog", 5)
+    for ms, excused in ((300, 220), (400, 0)):
+        host.now_ns = ms * MS
+        host.bus.excuse(excused * MS)
+        host.bus.advance(host.now_ns)
+        assert host.bus.servo(10).value("bus_watchdog") == (5 if excused else -1)
 
 
 def test_a_servo_that_is_pushed_too_hard_for_too_long_switches_off_and_says_so() -> None:

@@ -19,6 +19,7 @@ from knuckle.hardware.spec.dclaw import dclaw
 from knuckle.hardware.spec.dynamixel_table import XM430_W210
 from knuckle.hardware.virtual.bus import VirtualBus
 from knuckle.hardware.virtual.control_socket import ControlServer, ask, default_socket
+from knuckle.hardware.virtual.faults import KINDS
 from knuckle.hardware.virtual.joints import LaggingJoints
 from knuckle.hardware.virtual.monitor import Envelope, ServoMonitor
 from knuckle.hardware.virtual.pty_port import VirtualPort
@@ -157,6 +158,8 @@ def test_the_command_makes_a_servo_fail(
         (["servo:11", "silnt"], "unknown fault 'silnt'; did you mean 'silent'?"),
         (["servo:11", "silent", "--for", "long"], "is no fault; TARGET KIND"),
         (["--clear", "--for", "2s"], "--for and --by belong to TARGET KIND"),
+        (["--script", "constraints.txt"], "is longer than 3000 characters"),
+        (["--script", "/dev/null"], "holds no fault; lines: at TIME s"),
         (["--script", "/nowhere/faults.txt"], "cannot be read (No such file or directory); a file of faults"),
     ],
 )
@@ -166,6 +169,13 @@ def test_wrong_words_are_refused_before_anything_is_asked(
     assert cli.main(["fault", *words]) == 2
     err = capsys.readouterr().err
     assert says in err and err.count("\n") == 1
+
+
+def test_the_kinds_of_faults_are_listed_without_any_bus(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["fault", "--list"]) == 0
+    out = capsys.readouterr().out
+    assert all(f"\n  {kind} " in out for kind in KINDS)
+    assert "slow          each answer comes late [by 0 to 10000 ms, 20 unless said]; servo or bus" in out
 
 
 def test_a_real_hand_is_spared(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

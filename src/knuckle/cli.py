@@ -47,6 +47,9 @@ COMMANDS: dict[str, Command] = {
         "find and keep the zero of each servo of a hand", "knuckle.hardware.calibrate_commands:calibrate_home"
     ),
     "bench sim": Command("time simulated worlds to learn in", "knuckle.sim.commands:bench_sim"),
+    "bench hand": Command(
+        "time the servo loop of a hand over virtual servos", "knuckle.hardware.dynamixel.bench_command:bench_hand"
+    ),
     "bench bus": Command("time the bus: commands and depth frames", "knuckle_ros.commands.bench_bus:bench_bus"),
 }
 

@@ -99,7 +99,7 @@ class WireHand:
     def __init__(self, spec: HandSpec, model: ServoModel, config: DriveConfig, baud: int) -> None:
         self.spec, self.model, self.config = spec, model, config
         self.plant = LaggingJoints(spec)
-        self.bus = VirtualBus(spec, self.plant, model, config=BusConfig(baud=baud))
+        self.bus = VirtualBus(spec, self.plant, model, config=BusConfig(baud=baud, chained=True))
         self.heard = Listener(self.bus)
         self.port = WirePort(self.bus, baud or 1_000_000, config.answer_s)
         self.servos = ServoBus(self.port)

@@ -214,7 +214,7 @@ def test_in_position_mode_the_torque_is_bounded_by_the_share_of_the_voltage(wire
     assert set(hand.value("goal_pwm")) <= {442, 443}
 
 
-def test_sixteen_servos_at_one_megabaud_fit_into_a_cycle_of_ten_milliseconds(wire_hand) -> None:
+def test_twelve_servos_at_one_megabaud_fit_into_a_cycle_of_ten_milliseconds(wire_hand) -> None:
     hand = wire_hand(dclaw(4))
     drive = hand.armed()
     took = []

@@ -11,7 +11,14 @@ from knuckle.hardware.virtual.bus import VirtualBus
 from knuckle.hardware.virtual.faults import parse_fault, parse_script
 from knuckle.hardware.virtual.monitor import Period, ServoMonitor
 
-REQUESTS = "status; fault FAULT; script FAULT; FAULT...; clear; monitor; announce free, hold or stop [in N ms]"
+REQUESTS = (
+    "status; fault FAULT; script FAULT; FAULT...; clear; monitor; writes ADDRESS [since NS]; "
+    "announce free, hold or stop [in N ms]"
+)
+MOST_WRITES = 500
+"""So many writes, the last ones, are told at once."""
+
+_WRITES = re.compile(r"(\d{1,5})(?:\s+since\s+(\d{1,19}))?")
 _ANNOUNCED = re.compile(r"(free|hold|stop)(?:\s+in\s+(\d+)\s*ms)?")
 _PERIODS: dict[str, Period] = {"free": "free", "hold": "hold", "stop": "stop"}
 
@@ -40,6 +47,12 @@ class BusControl:
                 return {"cleared": self._bus.clear(now_ns), "at_ns": now_ns}
             case "monitor":
                 return self._watching().summary()
+            case "writes":
+                said = _WRITES.fullmatch(rest.strip())
+                if said is None:
+                    raise InputError(f"'{rest}' names no writes", where="writes", right="writes ADDRESS [since NS]")
+                found = self._watching().writes(int(said[1]), since_ns=int(said[2] or 0))
+                return {"count": len(found), "writes": [[w.stamp_ns, w.servo, w.value] for w in found[-MOST_WRITES:]]}
             case "announce":
                 said = _ANNOUNCED.fullmatch(rest.strip())
                 if said is None:

@@ -130,6 +130,8 @@ class ServoMonitor:
         self._violations: deque[Violation] = deque(maxlen=_KEPT_VIOLATIONS)
         self._period: Period = "free"
         self._from_ns = 0
+        self._last_ns: int | None = None
+        self._moved_ns: int | None = None
         self._lock = Lock()
         self.packets = 0
 
@@ -191,6 +193,8 @@ class ServoMonitor:
                 "packets": self.packets,
                 "writes": len(self._writes),
                 "period": self._period,
+                "last_goal_ns": self._last_ns,
+                "last_moving_goal_ns": self._moved_ns,
                 "last_violation": None if last is None else f"servo {last.write.servo}: {last.reason}, {last.detail}",
             }
 
@@ -235,6 +239,9 @@ class ServoMonitor:
     def _judge_goal(self, write: Write) -> None:
         bounds, servo = self.envelope.servos[write.servo], self._servos[write.servo]
         goal = write.value
+        self._last_ns = write.stamp_ns
+        if goal != self._truth.goal(write.servo):
+            self._moved_ns = write.stamp_ns
         if not bounds.lower <= goal <= bounds.upper:
             self._blame(write, "position_limit", f"{goal} is not in {bounds.lower:.0f} to {bounds.upper:.0f}")
         if self._truth.torque(write.servo):

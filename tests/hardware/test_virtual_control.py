@@ -22,6 +22,7 @@ from knuckle.hardware.virtual.control_socket import ControlServer, ask, default_
 from knuckle.hardware.virtual.faults import KINDS
 from knuckle.hardware.virtual.joints import LaggingJoints
 from knuckle.hardware.virtual.monitor import Envelope, ServoMonitor
+from knuckle.hardware.virtual.protocol2 import Packet
 from knuckle.hardware.virtual.pty_port import VirtualPort
 
 
@@ -73,6 +74,25 @@ def test_the_monitor_is_asked_and_told_over_the_socket(running: VirtualPort, tmp
     assert (counted["unsafe_writes"], counted["period"]) == (0, "hold")
     with pytest.raises(InputError, match=r"announce: 'sleep' is no period; free, hold or stop"):
         ask(path, "announce sleep")
+
+
+def test_the_writes_that_reached_the_servos_can_be_asked_for(running: VirtualPort, tmp_path: Path) -> None:
+    path = tmp_path / "bus.sock"
+    goals = [Packet(11, 3, bytes([116, 0]) + at.to_bytes(4, "little")).encode() for at in (2500, 2500, 2510)]
+    opened = os.open(tmp_path / "port", os.O_RDWR | os.O_NOCTTY)
+    for n, goal in enumerate(goals, 1):
+        os.write(opened, goal)
+        deadline = time.monotonic() + 20.0
+        while ask(path, "writes 116")["count"] < n:
+            assert time.monotonic() < deadline
+    os.close(opened)
+    told = ask(path, "writes 116")["writes"]
+    assert [(servo, value) for _, servo, value in told] == [(11, 2500), (11, 2500), (11, 2510)]
+    assert ask(path, f"writes 116 since {told[1][0]}")["count"] == 2
+    counted = ask(path, "monitor")
+    assert (counted["last_goal_ns"], counted["last_moving_goal_ns"]) == (told[2][0], told[2][0])
+    with pytest.raises(InputError, match=r"writes: 'all' names no writes; writes ADDRESS"):
+        ask(path, "writes all")
 
 
 def test_what_cannot_be_asked_is_answered_with_what_can(running: VirtualPort, tmp_path: Path) -> None:

@@ -33,6 +33,9 @@ FULL_PWM = 885
 REWRITE_CYCLES = 25
 """A group write is answered by nobody, so one that was lost is made good after this many cycles."""
 
+RECOVER_CYCLES = 500
+"""A servo that was restarted has this long to come back."""
+
 RELEASED, HOLDING, ARMED = "released", "holding", "armed"
 
 
@@ -45,7 +48,8 @@ class _Orders:
     engage: bool = False
     target: HandCommand | None = None
     stay: bool = True
-    recover: bool = False
+    recover: int = 0
+    """Cycles in which servos may still be recovered."""
     fault: str = ""
 
 
@@ -74,6 +78,8 @@ class Drive:
         self._goals = self._position.copy()
         self._alert = np.zeros(spec.dof, dtype=np.bool_)
         self._back = np.zeros(spec.dof, dtype=np.bool_)
+        self._restarting = np.zeros(spec.dof, dtype=np.bool_)
+        self._restarted = np.zeros(spec.dof, dtype=np.bool_)
         self._engaged = np.zeros(spec.dof, dtype=np.bool_)
         self._effort_sent: NDArray[np.int64] | None = None
         self._now_ns: int | None = None
@@ -112,14 +118,14 @@ class Drive:
     def order(self, mode: str) -> None:
         """Go to ``mode`` and keep the posture of that moment; ``ARMED`` alone puts torque on.
 
-        Raises DeviceError: armed with a servo lost.
+        Raises DeviceError: armed with a servo lost or in error.
         """
         with self._lock:
             if mode == ARMED:
-                if self.watch.lost.any():
-                    raise DeviceError(
-                        self._who(self.watch.lost, "lost"), where=self.spec.name, right="recover it first"
-                    )
+                unfit = self.watch.lost | (self.poll.error != 0)
+                if unfit.any():
+                    who = self._who(unfit, "lost or in error")
+                    raise DeviceError(who, where=self.spec.name, right="recover it first")
                 self._orders.fault = ""
             self._orders.engage = mode == ARMED
             self._orders.mode, self._orders.target, self._orders.stay = mode, None, True
@@ -135,14 +141,18 @@ class Drive:
             self._limit = bounded
 
     def recover(self) -> None:
-        """Set lost servos up anew in the next cycles, one a cycle. Raises DeviceError where one does not answer yet."""
+        """Set lost servos up anew in the next cycles, one a cycle; one in error is restarted first.
+
+        Raises DeviceError where one does not answer yet.
+        """
         with self._lock:
-            gone = self.watch.silent & ~self._back
+            gone = self.watch.silent & ~self._back & ~self._restarting
             if gone.any():
                 raise DeviceError(
                     self._who(gone, "still silent"), where=self.spec.name, right="its power and its cable"
                 )
-            self._orders.recover = True
+            self._orders.recover = RECOVER_CYCLES
+            self._restarted[:] = False
 
     # -- the cycle, in the bus's thread -------------------------------------------------------------------------------
 
@@ -190,7 +200,8 @@ class Drive:
             dq=np.where(self.watch.silent, 0.0, self.scale.velocity(self._velocity)),
             effort=np.where(self.ramp.on, self.scale.effort(self._current), 0.0),
             temperature=self.poll.temperature.copy(),
-            error=self.poll.error | self.watch.bits,
+            # One that was told to restart keeps the error that it is restarted for until it is back.
+            error=self.poll.error | np.where(self._restarting, 0, self.watch.bits).astype(np.int32),
         )
 
     def _look(self) -> None:
@@ -236,26 +247,38 @@ class Drive:
     def _recover_one(self) -> None:
         """Where it was ordered: one servo that was lost, or is in error, is restarted or set up anew, torque off."""
         with self._lock:
-            wanted = self._orders.recover
+            if not self._orders.recover:
+                return
+            self._orders.recover -= 1
+            given_up = not self._orders.recover
         hurt = self.watch.lost | (self.poll.error != 0)
-        if not wanted or not hurt.any():
+        if given_up:
+            self._restarting[:] = False
+        if given_up or not hurt.any():
             with self._lock:
-                self._orders.recover = False
+                self._orders.recover = 0
             return
-        n = int(np.flatnonzero(hurt)[0])
+        ready = np.flatnonzero(hurt & (self._back | ~self.watch.silent))
+        if not ready.size:
+            return
         try:
-            self._set_up(n)
+            self._set_up(int(ready[0]))
         except KnuckleError as error:
             with self._lock:
-                self._orders.recover, self._orders.fault = False, str(error)
+                self._orders.recover, self._orders.fault = 0, str(error)
+            self._restarting[:] = False
 
     def _set_up(self, n: int) -> None:
         bus, model, id = self.group.bus, self.group.model, self.group.ids[n]
-        if bus.read(id, model.register("hardware_error_status")):
-            # Only a restart clears it. The servo is then silent for some cycles, and taken up when it is back.
+        bits = bus.read(id, model.register("hardware_error_status"))
+        if bits and self._restarted[n]:
+            what = f"servo {id} ({self.spec.joint_names[n]}) is in error again ({hardware_error_text(bits)})"
+            raise DeviceError(what, where=self.spec.name, right="away with the cause first")
+        if bits:
+            # Only a restart clears it. The servo is deaf for a while, and taken up when it is back.
             bus.reboot(id)
             self.watch.silent[n], self._back[n] = True, False
-            self.poll.forget(n)
+            self._restarting[n] = self._restarted[n] = True
             return
         configure(bus, model, self.profile, id, self.config.watchdog_ms)
         self._position[n] = bus.read(id, model.register("present_position"))
@@ -263,7 +286,7 @@ class Drive:
         if not joint.lower - self.config.outside_rad <= q <= joint.upper + self.config.outside_rad:
             what = f"servo {id} ({joint.name}) reads {q:.2f} rad, beyond its limits"
             raise DeviceError(what, where=self.spec.name, right="knuckle calibrate home")
-        self._back[n], self._alert[n] = False, False
+        self._back[n] = self._alert[n] = self._restarting[n] = False
         self.poll.forget(n)
         self.watch.forgive(n)
 

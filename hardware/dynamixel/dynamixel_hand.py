@@ -14,6 +14,7 @@ import numpy as np
 from knuckle.core.errors import DeviceError, KnuckleError
 from knuckle.hardware.dynamixel.beat import Beat, ClockBeat
 from knuckle.hardware.dynamixel.drive import ARMED, HOLDING, RELEASED, Drive
+from knuckle.hardware.dynamixel.faults import PortLost
 from knuckle.hardware.spec.contracts import HandCommand, HandState
 from knuckle.hardware.spec.hand_spec import Array, HandSpec
 
@@ -53,6 +54,7 @@ class DynamixelHand:
 
     ``clock`` gives the ns that states are stamped with and that commands expire by: the machine's monotonic
     clock, or a simulated world's where that is the plant; ``beat`` makes the loop turn, by default at its own rate.
+    ``reopen`` gives the drive again after the port was lost; it is called when ``recover`` is.
     """
 
     def __init__(
@@ -61,12 +63,14 @@ class DynamixelHand:
         *,
         clock: Callable[[], int] = time.monotonic_ns,
         beat: Beat | None = None,
+        reopen: Callable[[], Drive] | None = None,
         on_close: Callable[[], None] = lambda: None,
     ) -> None:
         self.drive, self._beat = drive, beat or ClockBeat(drive.config.rate_hz)
         self._clock, self._on_close = clock, on_close
         self._stop = threading.Event()
         self._failure: Exception | None = None
+        self._reopen = reopen
         self._took: deque[float] = deque(maxlen=REMEMBERED)
         self._began: deque[float] = deque(maxlen=REMEMBERED)
         self._done_s = time.monotonic()
@@ -118,8 +122,13 @@ class DynamixelHand:
     def recover(self) -> None:
         """Set lost servos up anew, one a cycle, torque off; what was wrong leaves ``read().error`` when it is done.
 
-        Raises DeviceError at once where one does not answer.
+        Raises DeviceError at once where one does not answer. Where the port was lost it is opened again meanwhile.
         """
+        if isinstance(self._failure, PortLost) and self._reopen is not None and not self._stop.is_set():
+            self._failure = DeviceError("the port is being opened again", where=self.spec.name)
+            self._thread = threading.Thread(target=self._run_again, name="servo loop", daemon=True)
+            self._thread.start()
+            return
         self._alive()
         self.drive.recover()
 
@@ -167,6 +176,17 @@ class DynamixelHand:
         if silent_s > self._beat.stall_s:
             raise DeviceError(f"the servo loop stands still for {silent_s * 1e3:.0f} ms", where=self.spec.name)
 
+    def _run_again(self) -> None:
+        """Open the port again, torque off, and go on."""
+        assert self._reopen is not None
+        try:
+            self.drive = self._reopen()
+        except Exception as error:
+            self._failure = PortLost(str(error))
+            return
+        self._done_s, self._failure = time.monotonic(), None
+        self._run()
+
     def _run(self) -> None:
         bus, beat = self.drive.group.bus, self._beat
         bus.adopt()
@@ -185,4 +205,5 @@ class DynamixelHand:
             with contextlib.suppress(Exception):
                 self.drive.torque_off()
             bus.close()
-            beat.over()
+            if self._stop.is_set() or self._reopen is None:
+                beat.over()

@@ -88,5 +88,8 @@ def open_hand(
     on_close: Callable[[], None] = lambda: None,
 ) -> DynamixelHand:
     """As ``open_drive``, with its loop running; ``on_close`` is called when the hand has been closed."""
-    drive = open_drive(spec, path, calibration=calibration, baud=baud, config=config, clock=clock)
-    return DynamixelHand(drive, clock=clock, beat=beat, on_close=on_close)
+
+    def drive() -> Drive:
+        return open_drive(spec, path, calibration=calibration, baud=baud, config=config, clock=clock)
+
+    return DynamixelHand(drive(), clock=clock, beat=beat, reopen=drive, on_close=on_close)

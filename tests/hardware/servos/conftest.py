@@ -195,12 +195,12 @@ def wire_port() -> type[WirePort]:
 class PtyBench:
     """A breakable virtual bus behind a real pseudo-terminal, served by a thread."""
 
-    def __init__(self, spec: HandSpec, model: ServoModel, config: BusConfig) -> None:
+    def __init__(self, spec: HandSpec, model: ServoModel, config: BusConfig, link: Path | None) -> None:
         now = time.monotonic_ns()
         self.spec, self.model = spec, model
         self.plant = LaggingJoints(spec, now_ns=now)
         self.bus = VirtualBus(spec, self.plant, model, config=config, now_ns=now)
-        self.port = VirtualPort(self.bus)
+        self.port = VirtualPort(self.bus, link=link)
         self.config = DriveConfig(answer_s=0.05, watchdog_ms=2500, ramp_s=0.05, release_s=0.05)
         self.calibration = nominal(spec, model.number)
 
@@ -215,8 +215,10 @@ def pty_bench() -> Iterator[Callable[..., PtyBench]]:
     """Makes running pty benches: ``pty_bench(spec=, model=, **BusConfig)``."""
     made: list[PtyBench] = []
 
-    def make(spec: HandSpec | None = None, model: ServoModel = XM430_W210, **changed: object) -> PtyBench:
-        made.append(PtyBench(spec or dclaw(3), model, BusConfig(**changed)))  # type: ignore[arg-type]
+    def make(
+        spec: HandSpec | None = None, model: ServoModel = XM430_W210, link: Path | None = None, **changed: object
+    ) -> PtyBench:
+        made.append(PtyBench(spec or dclaw(3), model, BusConfig(**changed), link))  # type: ignore[arg-type]
         made[-1].port.__enter__()
         return made[-1]
 

@@ -178,16 +178,34 @@ def test_a_hardware_error_is_seen_at_once_and_stays_until_it_is_acknowledged(wir
     assert "overheating" in drive.fault
     hand.run(100)
     assert not servo.torque_on and drive.state.error[3] == OVERHEATING_ERROR
-    drive.order(ARMED)
+    with pytest.raises(DeviceError, match=r"servo 20 \(joint_f2_0\) is lost or in error; recover it first"):
+        drive.order(ARMED)
     hand.run(30)
     assert not servo.torque_on
     drive.recover()
-    hand.run(2 * hand.config.probe_cycles)
-    drive.recover()
-    hand.until(lambda: not drive.state.error.any())
+    for _ in range(200):
+        hand.cycle()
+        # Restarted on purpose, it is not reported as lost meanwhile.
+        assert drive.state.error[3] in (OVERHEATING_ERROR, 0)
+    assert servo.boots == 2
+    assert not drive.state.error.any() and not servo.torque_on
     drive.order(ARMED)
     hand.run(5)
     assert servo.torque_on
+
+
+def test_a_servo_whose_cause_of_error_lasts_is_restarted_once_and_stays_in_error(wire_hand) -> None:
+    hand = wire_hand()
+    drive = hand.armed()
+    hand.fault("servo:20 overheat")
+    hand.until(lambda: drive.state.error[3] != 0)
+    drive.recover()
+    hand.run(700)
+    assert drive.state.error[3] != 0
+    assert hand.bus.servo(20).boots == 2
+    assert "in error again (overheating); away with the cause first" in drive.fault
+    with pytest.raises(DeviceError):
+        drive.order(ARMED)
 
 
 def test_a_silent_host_stops_the_servos_and_a_host_that_comes_back_does_not_go_on(wire_hand, near) -> None:

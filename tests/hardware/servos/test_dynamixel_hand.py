@@ -41,8 +41,8 @@ while True:
 
 
 @pytest.fixture
-def bench_and_hand(pty_bench) -> Iterator[tuple]:
-    bench = pty_bench()
+def bench_and_hand(pty_bench, tmp_path) -> Iterator[tuple]:
+    bench = pty_bench(link=tmp_path / "port")
     hand = open_hand(bench.spec, bench.path, calibration=bench.calibration, config=bench.config)
     yield bench, hand
     hand.close()
@@ -155,11 +155,26 @@ def test_an_unplugged_port_is_named_and_the_hand_is_lost_until_it_is_opened_agai
     eventually(lost, "the loss noticed")
     with pytest.raises(DeviceError, match="the port is gone"):
         to(hand, bench.spec.home)
+    with pytest.raises(DeviceError, match="the port is gone"):
+        hand.hold()
     bench.port.ask("clear")
     eventually(lambda: bench.port.plugged, "plugged in again")
-    again = open_hand(bench.spec, bench.path, calibration=bench.calibration, config=bench.config)
+    assert lost()
+    hand.recover()
+
+    def read_again() -> bool:
+        try:
+            hand.recover()
+        except DeviceError:
+            return False
+        return not hand.read().error.any()
+
+    eventually(read_again, "read again")
     assert not any(torque(bench))
-    again.close()
+    with pytest.raises(CommandRefused, match="released"):
+        to(hand, bench.spec.home)
+    hand.arm()
+    eventually(lambda: all(torque(bench)), "torque on")
 
 
 def test_a_silent_servo_is_named_and_recovered_through_the_hand(bench_and_hand, eventually) -> None:

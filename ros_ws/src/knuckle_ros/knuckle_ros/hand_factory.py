@@ -86,7 +86,7 @@ def hand_source(
     if port not in (SIMULATED, VIRTUAL):
         if context.shared.get(KEY) is not None:
             what = f"a real hand at {port} beside a simulated world"
-            raise InputError(what, where=f"{where}.port", right="a graph without a world node")
+            raise InputError(what, where=f"{where}.port", right="a graph without a world node: knuckle run hand")
         return _real(hand_spec(model or "dclaw3", where=f"{where}.model"), port, baud, calibration, config)
     world = shared_world(context, where=where)
     if model and model != world.sim.spec.name:

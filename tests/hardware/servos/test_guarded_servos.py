@@ -1,0 +1,254 @@
+"""The safety layer over the real servo driver, judged by the bytes: from an event to the last goal that moves.
+
+In virtual time, where a figure is the same on every machine: cycles of 10 ms, a policy at 12 Hz that never stands still.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import math
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from knuckle.core.errors import CommandRefused, DeviceError, KnuckleError
+from knuckle.hardware.dynamixel.drive import ARMED, HOLDING, RELEASED
+from knuckle.hardware.safety.guarded_hand import GuardedHand
+from knuckle.hardware.safety.latch import StopLatch
+from knuckle.hardware.safety.states import State
+from knuckle.hardware.spec.contracts import HandCommand, HandState
+from knuckle.hardware.spec.dclaw import dclaw
+from knuckle.hardware.spec.hand_spec import Array, HandSpec
+from knuckle.hardware.virtual.monitor import Envelope, ServoMonitor
+
+SPEC = dclaw(3)
+MS = 1_000_000
+ROUND = 8
+
+
+class DrivenHand:
+    """The Hand contract over a drive that the test cycles, as DynamixelHand's own thread would."""
+
+    def __init__(self, wire) -> None:
+        self.wire, self.drive = wire, wire.open()
+
+    @property
+    def spec(self) -> HandSpec:
+        return self.drive.spec
+
+    def read(self) -> HandState:
+        if self.drive.state is None:
+            raise DeviceError("nothing read yet")
+        return self.drive.state
+
+    def send(self, command: HandCommand) -> HandCommand:
+        return self.drive.follow(command)
+
+    def arm(self) -> None:
+        self.drive.order(ARMED)
+
+    def hold(self) -> None:
+        self.drive.order(HOLDING)
+
+    def release(self) -> None:
+        self.drive.order(RELEASED)
+
+    def limit_effort(self, limit: Array) -> None:
+        self.drive.limit_effort(limit)
+
+    def recover(self) -> None:
+        self.drive.recover()
+
+
+class Bench:
+    """A guarded hand on virtual servos, an independent monitor of the bytes, and a policy that may be disturbed."""
+
+    def __init__(self, wire, folder: Path) -> None:
+        self.wire = wire
+        self.raw = DrivenHand(wire)
+        tokens = map(str, itertools.count(1))
+        self.hand = GuardedHand(self.raw, StopLatch(folder / "stop.json"), lambda: next(tokens))
+        self.monitor = ServoMonitor(Envelope.of_hand(SPEC), wire.bus.truth())
+        wire.bus.taps.append(self.monitor.observe)
+        self.lease, self.count = "", 0
+        self.targets: Callable[[Array], Array] = self.swing
+
+    @property
+    def now(self) -> int:
+        return self.wire.port.now_ns
+
+    @property
+    def state(self) -> State:
+        return self.hand.status().state
+
+    def swing(self, q: Array) -> Array:
+        """Always on the move, within a step."""
+        return q + 0.25 * math.sin(0.7 * self.count) * np.where(q > SPEC.home + 0.2, -1.0, 1.0)
+
+    def cycles(self, number: int, policy: bool = True) -> None:
+        """Driver cycles; every eighth answered by the policy."""
+        for _ in range(number):
+            self.wire.cycle()
+            state = self.hand.tick(self.now)
+            self.count += 1
+            if policy and state is not None and self.count % ROUND == 0:
+                with contextlib.suppress(KnuckleError):
+                    self.command(state)
+
+    def command(self, state: HandState) -> HandCommand:
+        until = state.stamp_ns + round(1e9 / SPEC.control_rate_hz)
+        return self.hand.command(SPEC.joint_names, self.targets(state.q), state.stamp_ns, until, self.lease, self.now)
+
+    def moving(self) -> Bench:
+        """Armed, at full torque, and under way."""
+        self.cycles(3, policy=False)
+        self.lease = self.hand.arm("policy")
+        self.cycles(120)
+        assert self.state is State.ARMED
+        assert self.last_move(self.now - 100 * MS) is not None
+        return self
+
+    def last_move(self, since: int) -> int | None:
+        return self.monitor.last_moving_goal_ns(since_ns=since)
+
+    def stops_within(self, limit_ms: float, event: int) -> float:
+        """ms from ``event`` to the last goal that moved; then nothing moves for half a second, and no write was bad."""
+        self.monitor.announce("hold", event, grace_s=limit_ms * 1e-3)
+        self.cycles(50 + round(limit_ms / 10))
+        last = self.last_move(event)
+        took = 0.0 if last is None else (last - event) * 1e-6
+        print(f"{took:.1f} ms")
+        assert took <= limit_ms
+        assert self.monitor.unsafe_writes == 0, self.monitor.violations()[:3]
+        return took
+
+
+@pytest.fixture
+def bench(wire_hand, tmp_path: Path) -> Bench:
+    """Moving."""
+    return Bench(wire_hand(), tmp_path).moving()
+
+
+def test_a_policy_that_falls_silent_decelerates_and_holds_by_250_ms(bench):
+    event = bench.now
+    bench.cycles(24, policy=False)
+    took = bench.stops_within(250.0, event)
+    assert took > 80.0
+    assert bench.state is State.HOLD
+    assert "sent no command" in bench.hand.status().reason
+
+
+def test_a_policy_that_died_holds_by_100_ms(bench):
+    event = bench.now
+    bench.hand.commander_died("policy")
+    assert bench.stops_within(100.0, event) <= 20.0
+    assert bench.state is State.HOLD
+
+
+@pytest.mark.parametrize("late_cycles", [1, 5, 7])
+def test_an_emergency_stop_acts_within_one_cycle_and_its_latch_outlives_the_driver(bench, tmp_path, late_cycles):
+    bench.cycles(late_cycles)
+    event = bench.now
+    bench.hand.emergency_stop("page")
+    assert bench.stops_within(20.0, event) <= 20.0
+    assert bench.state is State.STOPPED
+    assert StopLatch(tmp_path / "stop.json").engaged()
+    bench.monitor.announce("stop", bench.now)
+    with pytest.raises(CommandRefused, match="STOPPED"):
+        bench.hand.arm("policy")
+    bench.hand.rearm()
+    bench.monitor.announce("free", bench.now)
+    bench.lease = bench.hand.arm("policy")
+    bench.cycles(40)
+    assert bench.state is State.ARMED
+    assert bench.monitor.unsafe_writes == 0
+
+
+@pytest.mark.parametrize("poison", [math.nan, math.inf, -math.inf])
+def test_a_poisoned_action_writes_nothing_and_holds(bench, poison):
+    bench.targets = lambda q: np.where(np.arange(SPEC.dof) == 4, poison, q)
+    event = bench.now
+    bench.cycles(ROUND)
+    assert "NaN or infinite" in bench.hand.status().reason
+    bench.stops_within(100.0, event)
+    assert bench.state is State.HOLD
+
+
+@pytest.mark.parametrize("far", [3.0, -3.0, 1e300])
+def test_an_action_out_of_range_is_clamped_on_the_bytes(bench, far):
+    bench.targets = lambda q: q + far
+    clamped = bench.hand.status().clamped
+    bench.cycles(80)
+    assert bench.state is State.ARMED
+    assert bench.hand.status().clamped > clamped
+    assert bench.monitor.unsafe_writes == 0, bench.monitor.violations()[:3]
+
+
+def test_a_silent_servo_freezes_the_hand_and_nothing_resumes_when_it_is_back(bench):
+    event = bench.now
+    bench.wire.fault("servo:11 silent")
+    bench.cycles(10)
+    assert bench.state is State.HOLD
+    assert "joint_f1_1" in bench.hand.status().reason
+    bench.stops_within(100.0, event)
+    bench.wire.mend()
+    bench.cycles(100)
+    with pytest.raises(CommandRefused, match="joint_f1_1"):
+        bench.hand.arm("policy")
+    assert bench.last_move(event + 100 * MS) is None
+    recovered_and_armed(bench)
+
+
+def test_a_rebooted_servo_freezes_the_hand_and_needs_an_operator(bench):
+    event = bench.now
+    bench.wire.bus.servo(11).reboot(bench.now)
+    for _ in range(60):
+        bench.cycles(1)
+        if bench.state is State.HOLD:
+            break
+    assert bench.state is State.HOLD
+    print(f"noticed after {(bench.now - event) * 1e-6:.0f} ms")
+    bench.cycles(60)
+    with pytest.raises(CommandRefused, match="joint_f1_1"):
+        bench.hand.arm("policy")
+    recovered_and_armed(bench)
+
+
+def recovered_and_armed(bench: Bench) -> None:
+    """An operator's word sets the servos up anew; then, and only then, the hand can be armed, and moves."""
+    bench.hand.rearm()
+    for _ in range(700):
+        bench.cycles(1, policy=False)
+        with contextlib.suppress(KnuckleError):
+            bench.monitor.announce("free", bench.now)
+            bench.lease = bench.hand.arm("policy")
+            break
+    event = bench.now
+    bench.cycles(120)
+    assert bench.state is State.ARMED, bench.hand.status()
+    assert bench.last_move(event) is not None
+    assert bench.monitor.unsafe_writes == 0, bench.monitor.violations()[:3]
+
+
+def test_a_driver_that_falls_silent_is_stopped_by_the_servos_own_watchdog(bench):
+    """No more bytes, as after SIGKILL or an unplugged cable."""
+    limit = bench.wire.config.watchdog_ms
+    event = bench.now
+    horn = [servo.value("present_position") for servo in bench.wire.bus.servos]
+    for _ in range(limit + 60):
+        bench.wire.port.now_ns += MS
+        bench.wire.bus.advance(bench.wire.port.now_ns)
+        if all(value == 0xFF for value in bench.wire.value("bus_watchdog")):
+            break
+    took = (bench.wire.port.now_ns - event) * 1e-6
+    print(f"{took:.0f} ms")
+    assert took <= limit + 40
+    bench.wire.bus.advance(bench.now + 300 * MS)
+    stopped = [servo.value("present_position") for servo in bench.wire.bus.servos]
+    bench.wire.bus.advance(bench.now + 900 * MS)
+    assert [servo.value("present_position") for servo in bench.wire.bus.servos] == stopped
+    assert len(horn) == len(stopped)
+    assert bench.monitor.unsafe_writes == 0

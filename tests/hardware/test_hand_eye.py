@@ -1,0 +1,267 @@
+"""Hand-eye calibration recovers a known camera from rendered, noisy views of a marker on a fingertip."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from knuckle.core import rotations
+from knuckle.core.errors import InputError, RunError
+from knuckle.hardware.hand_eye.hand_eye import HandEye, View, solve
+from knuckle.hardware.hand_eye.lens import normalised
+from knuckle.hardware.hand_eye.marker import MarkerConfig, MarkerFinder, corners_of, marker_image
+from knuckle.hardware.hand_eye.postures import tip_pose, tip_postures
+from knuckle.hardware.spec import extrinsics_file
+from knuckle.hardware.spec.contracts import Extrinsics, Intrinsics
+from knuckle.hardware.spec.extrinsics_file import CameraPlace
+from knuckle.hardware.spec.hands import hand_spec
+from knuckle.hardware.spec.mounts import paper_extrinsics, pinhole
+
+pytest.importorskip("cv2", reason="OpenCV is not installed: pip install 'knuckle[calibrate]'")
+
+HAND = hand_spec("dclaw3")
+MARKER = MarkerConfig()
+FINGER = 1
+K = pinhole(1280, 720)
+VIEWS = 30
+# The plate on the tip's link: before the finger, facing away from the palm's axis, and not quite straight.
+PLATE_P = np.array([0.014, 0.002, 0.055])
+PLATE_Q = rotations.multiply(
+    rotations.from_matrix([[0, 0, 1], [1, 0, 0], [0, 1, 0]]), rotations.exp([0.05, -0.08, 0.1])
+)
+
+
+def true_camera(rng: np.random.Generator) -> Extrinsics:
+    """The paper's place, moved by centimetres and turned by degrees."""
+    place = paper_extrinsics()
+    x, y, z = (float(v) for v in np.array(place.position) + rng.uniform(-0.03, 0.03, 3))
+    turned = rotations.multiply(np.array(place.quaternion), rotations.exp(rng.uniform(-0.05, 0.05, 3)))
+    w, i, j, k = (float(v) for v in turned)
+    return Extrinsics((x, y, z), (w, i, j, k))
+
+
+def errors(found: HandEye, true: Extrinsics) -> tuple[float, float]:
+    """Millimetres and degrees between two places."""
+    mm = 1e3 * float(np.linalg.norm(np.array(found.camera.position) - true.position))
+    return mm, float(np.degrees(rotations.angle_between(found.camera.quaternion, true.quaternion)))
+
+
+def projected(true: Extrinsics, q: np.ndarray, k: Intrinsics) -> np.ndarray:
+    """The marker's corners in pixels, by the contracts alone."""
+    position, quaternion = tip_pose(HAND, FINGER, q)
+    on_tip = rotations.rotate(PLATE_Q, corners_of(MARKER.marker_side)) + PLATE_P
+    in_base = rotations.rotate(quaternion, on_tip) + position
+    seen = rotations.rotate(rotations.conjugate(true.quaternion), in_base - np.array(true.position))
+    return np.asarray(seen[:, :2] / seen[:, 2:] * (k.fx, k.fy) + (k.cx, k.cy))
+
+
+def views_of(true: Extrinsics, rng: np.random.Generator, *, pixel: float = 0.1, joint: float = 0.002) -> list[View]:
+    views = []
+    for q in tip_postures(HAND, FINGER, VIEWS, rng):
+        corners = projected(true, q, K) + rng.normal(0.0, pixel, (4, 2))
+        views.append(View(*tip_pose(HAND, FINGER, q + rng.normal(0.0, joint, HAND.dof)), corners))
+    return views
+
+
+class Studio:
+    """The hand with the plate on its fingertip, rendered by MuJoCo."""
+
+    def __init__(self, true: Extrinsics) -> None:
+        from knuckle.sim.depth_egl import EglRenderer
+        from knuckle.sim.engine import mujoco
+        from knuckle.sim.hand_model import add_hand
+        from knuckle.sim.objects import object_shape
+        from knuckle.sim.scene import Scene, vertical_fov_deg
+
+        spec = mujoco.MjSpec()
+        spec.visual.headlight.ambient, spec.visual.headlight.diffuse = [0.55] * 3, [0.35] * 3
+        spec.visual.map.znear, spec.visual.map.zfar = 0.01, 20.0
+        spec.visual.global_.offwidth, spec.visual.global_.offheight = K.width, K.height
+        add_hand(spec, HAND)
+        self._add_plate(spec, mujoco)
+        flip = np.array([0.0, 1.0, 0.0, 0.0])
+        spec.body(HAND.links[0].name).add_camera(
+            name="eye", pos=true.position, quat=rotations.multiply(true.quaternion, flip), fovy=vertical_fov_deg(K)
+        )
+        spec.body(HAND.links[0].name).add_camera(name="depth", pos=[0, 0, 0], fovy=45.0)
+        spec.stat.extent = 0.6
+        self.scene = Scene(spec.compile(), HAND, object_shape("duck"))
+        self.renderer = EglRenderer(K, samples=4)
+
+    def _add_plate(self, spec: object, mujoco: object) -> None:
+        """A thin box whose front shows the marker, its black square of the right side."""
+        image = marker_image(MARKER)
+        half = 0.5 * MARKER.marker_side * image.shape[0] / (image.shape[0] - 2 * 16)
+        texture = spec.add_texture(name="marker", type=mujoco.mjtTexture.mjTEXTURE_2D)  # type: ignore[attr-defined]
+        texture.width, texture.height, texture.nchannel = image.shape[1], image.shape[0], 3
+        texture.data = np.repeat(image[..., None], 3, axis=2).tobytes()
+        material = spec.add_material(name="marker", emission=0.3, specular=0.0, shininess=0.0)  # type: ignore[attr-defined]
+        material.textures[mujoco.mjtTextureRole.mjTEXROLE_RGB] = "marker"  # type: ignore[attr-defined]
+        front = np.array([[-half, half, 0], [half, half, 0], [half, -half, 0], [-half, -half, 0]])
+        vertices = np.concatenate([front, front - [0.0, 0.0, 0.001]])
+        faces = [[0, 2, 1], [0, 3, 2], [4, 5, 6], [4, 6, 7], [0, 1, 5], [0, 5, 4]]
+        faces += [[1, 2, 6], [1, 6, 5], [2, 3, 7], [2, 7, 6], [3, 0, 4], [3, 4, 7]]
+        uv = np.array([[0, 0], [1, 0], [1, 1], [0, 1]] + [[0, 0]] * 4, dtype=float)
+        mesh = spec.add_mesh(name="plate", uservert=vertices.ravel(), userface=np.ravel(faces))  # type: ignore[attr-defined]
+        mesh.usertexcoord = uv.ravel()
+        tip = HAND.tips[FINGER]
+        geom = spec.body(tip.link).add_geom(type=mujoco.mjtGeom.mjGEOM_MESH, meshname="plate", material="marker")  # type: ignore[attr-defined]
+        geom.contype = geom.conaffinity = 0
+        geom.mass = 0.0
+        geom.pos, geom.quat = PLATE_P, PLATE_Q
+
+    def picture(self, q: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """What the camera sees at joint angles ``q``, with noise of 3 grey levels."""
+        state = np.zeros(self.scene.nstate)
+        state[1 : 1 + self.scene.model.nq][self.scene.joint_q] = q
+        clean = self.renderer.colour(self.scene, state, "eye").astype(float)
+        return np.clip(clean + rng.normal(0.0, 3.0, clean.shape), 0, 255).astype(np.uint8)
+
+
+def egl_works() -> bool:
+    from knuckle.core.errors import DeviceError
+    from knuckle.sim.renderer import choose_renderer
+
+    try:
+        choose_renderer("egl", pinhole(8, 8)).renderer.close()
+    except DeviceError:
+        return False
+    return True
+
+
+@pytest.mark.gl
+@pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.slow), pytest.param(2, marks=pytest.mark.slow)])
+def test_a_camera_is_found_from_rendered_noisy_views(seed: int) -> None:
+    if not egl_works():
+        pytest.skip("no EGL on this machine")
+    rng = np.random.default_rng(seed)
+    true = true_camera(rng)
+    studio, finder, views = Studio(true), MarkerFinder(MARKER), []
+    for q in tip_postures(HAND, FINGER, VIEWS, rng):
+        corners = finder.find(studio.picture(q, rng))
+        if corners is not None:
+            assert np.abs(corners - projected(true, q, K)).max() < 2.5
+            views.append(View(*tip_pose(HAND, FINGER, q + rng.normal(0.0, 0.002, HAND.dof)), corners))
+    studio.renderer.close()
+    assert len(views) > VIEWS // 2
+    # Two fingers mistaken, and one posture that was not reached.
+    for k in (3, 7, 11):
+        views[k] = dataclasses.replace(views[k], position=views[k].position + rng.uniform(-0.02, 0.02, 3))
+    found = solve(views, K, MARKER.marker_side, rng)
+    mm, deg = errors(found, true)
+    print(f"seed {seed}: {mm:.2f} mm, {deg:.3f} degrees, {found.used.sum()} of {len(views)} views used")
+    assert mm < 4.0
+    assert deg < 0.5
+    assert mm < 1e3 * 6.0 * found.sigma_m
+    assert not found.used[[3, 7, 11]].all()
+    assert np.linalg.norm(found.marker_position - PLATE_P) < 0.003
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_without_noise_the_camera_and_the_marker_are_found_exactly(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    true = true_camera(rng)
+    found = solve(views_of(true, rng, pixel=0.0, joint=0.0), K, MARKER.marker_side, rng)
+    mm, deg = errors(found, true)
+    assert mm < 1e-3
+    assert deg < 1e-3
+    assert found.used.all()
+    assert np.allclose(found.marker_position, PLATE_P, atol=1e-6)
+
+
+def test_views_that_turn_about_one_axis_are_refused() -> None:
+    rng = np.random.default_rng(0)
+    true, columns = true_camera(rng), [4, 5]
+    views = []
+    for _ in range(20):
+        q = HAND.home.copy()
+        q[columns] += rng.uniform(-0.4, 0.4, 2)
+        views.append(View(*tip_pose(HAND, FINGER, q), projected(true, q, K)))
+    with pytest.raises(RunError, match="two axes"):
+        solve(views, K, MARKER.marker_side, rng)
+
+
+def test_views_that_do_not_agree_and_too_few_are_refused() -> None:
+    rng = np.random.default_rng(0)
+    views = views_of(true_camera(rng), rng)
+    with pytest.raises(RunError, match="7 views of the marker; at least 8"):
+        solve(views[:7], K, MARKER.marker_side, rng)
+    mixed = [dataclasses.replace(a, corners=b.corners) for a, b in zip(views, views[::-1], strict=True)]
+    with pytest.raises(RunError, match="views agree|known to"):
+        solve(mixed, K, MARKER.marker_side, rng)
+
+
+def test_postures_keep_to_the_limits_and_move_one_finger_alone() -> None:
+    postures = np.array(tip_postures(HAND, FINGER, 60, np.random.default_rng(0)))
+    lower, upper = np.array([j.lower for j in HAND.joints]), np.array([j.upper for j in HAND.joints])
+    assert (postures >= lower).all() and (postures <= upper).all()
+    still = [k for k in range(HAND.dof) if k not in (3, 4, 5)]
+    assert np.array_equal(postures[:, still], np.tile(HAND.home[still], (60, 1)))
+    assert (np.ptp(postures[:, 3:6], axis=0) > 0.8).all()
+    with pytest.raises(InputError, match="no fingertip 3; 0 to 2"):
+        tip_postures(HAND, 3, 10, np.random.default_rng(0))
+
+
+@pytest.mark.parametrize("lens", ["plumb_bob", "inverse_brown_conrady"])
+def test_lenses_are_undone(lens: str) -> None:
+    bent = dataclasses.replace(K, distortion=lens, coefficients=(0.1, -0.05, 0.001, -0.002, 0.01))
+    pixels = np.random.default_rng(0).uniform([100, 100], [1180, 620], (50, 2))
+    rays = normalised(pixels, bent)
+    x, y = (rays if lens == "plumb_bob" else (pixels - (K.cx, K.cy)) / (K.fx, K.fy)).T
+    k1, k2, p1, p2, k3 = bent.coefficients
+    r2 = x * x + y * y
+    radial = 1 + k1 * r2 + k2 * r2**2 + k3 * r2**3
+    there = np.stack(
+        [x * radial + 2 * p1 * x * y + p2 * (r2 + 2 * x * x), y * radial + 2 * p2 * x * y + p1 * (r2 + 2 * y * y)], 1
+    )
+    back = there * (K.fx, K.fy) + (K.cx, K.cy)
+    assert np.allclose(back if lens == "plumb_bob" else there, pixels if lens == "plumb_bob" else rays, atol=1e-6)
+
+
+PLACE = CameraPlace(
+    hand="dclaw3",
+    camera="825312070001",
+    frame="camera_depth_optical_frame",
+    position=(0.57, 0.03, -0.04),
+    quaternion=(0.6, 0.4, -0.4, -0.56),
+    residual_px=0.4,
+    sigma_mm=1.0,
+    sigma_deg=0.1,
+    views=40,
+    used=38,
+    method="test",
+)
+
+
+def test_a_place_is_read_back_for_its_own_hand_and_camera_alone(tmp_path: Path) -> None:
+    path = tmp_path / "camera.json"
+    w, x, y, z = (float(v) for v in rotations.normalize(PLACE.quaternion))
+    place = dataclasses.replace(PLACE, quaternion=(w, x, y, z))
+    extrinsics_file.save(place, path)
+    assert extrinsics_file.load(path, hand="dclaw3", camera="825312070001") == place
+    with pytest.raises(InputError, match="the camera's place over a dclaw3, not a leap"):
+        extrinsics_file.load(path, hand="leap")
+    with pytest.raises(InputError, match="the place of camera 825312070001, not 1"):
+        extrinsics_file.load(path, hand="dclaw3", camera="1")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("{", "is no JSON"),
+        ("[]", "schema none"),
+        ('{"schema": 9}', "schema 9; schema 1"),
+        ('{"schema": 1, "position": [0, 0]}', "malformed"),
+        ('{"schema": 1, "position": [0, 0, 0], "quaternion": [1, 1, 1, 1]}', "quaternion"),
+    ],
+)
+def test_a_malformed_place_is_named(tmp_path: Path, text: str, said: str) -> None:
+    path = tmp_path / "camera.json"
+    path.write_text(text)
+    with pytest.raises(InputError, match=said):
+        extrinsics_file.load(path, hand="dclaw3")
+    with pytest.raises(InputError, match="cannot be read"):
+        extrinsics_file.load(tmp_path / "none.json", hand="dclaw3")

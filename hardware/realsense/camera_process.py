@@ -89,8 +89,9 @@ def _stream(
         if not source.connected():
             raise DeviceError("the camera was unplugged", where="camera", right="plug it in again")
         frame = capture.next(TURN_S)
-        if frame is not None:
+        if frame is not None or not source.owing():
             last = now
+        if frame is not None:
             link.send("frame", number=ring.write(frame), unpaired=capture.unpaired)
         elif source.ended():
             link.send("ended")

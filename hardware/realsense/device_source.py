@@ -30,6 +30,10 @@ class DeviceSource(Protocol):
         """Whether it is still there."""
         ...
 
+    def owing(self) -> bool:
+        """Whether a frame should have come, so that silence is a fault."""
+        ...
+
     def ended(self) -> bool:
         """Whether it has nothing more to give, as a recording at its end."""
         ...
@@ -56,6 +60,10 @@ class LiveDevice:
     def connected(self) -> bool:
         """Whether the library still sees it."""
         return bool(self.device.is_connected())
+
+    def owing(self) -> bool:
+        """Always: it exposes by itself."""
+        return True
 
     def ended(self) -> bool:
         """Never."""
@@ -92,6 +100,10 @@ class RecordedDevice:
     def connected(self) -> bool:
         """A file does not go away."""
         return True
+
+    def owing(self) -> bool:
+        """Until its end."""
+        return not self.ended()
 
     def ended(self) -> bool:
         """Whether its last frame was given."""

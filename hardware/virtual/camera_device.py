@@ -37,7 +37,7 @@ class VirtualDevice:
         self.facts = DeviceFacts(told["name"], told["serial"], told["usb"])
         choose([] if "unplug" in self._faults else [self.facts], settings)
         self._first_ns: int | None = None
-        self._counter = 0
+        self._counter = self._owed = 0
         self._held: deque[DepthFrame] = deque()
         self._frozen: DepthFrame | None = None
         self._stopping = threading.Event()
@@ -61,6 +61,10 @@ class VirtualDevice:
             # A call into a library that keeps the interpreter's lock and never comes back.
             ctypes.PyDLL(None).pause()
         return "unplug" not in self._faults and self._faults & REOPENING == self._opened_with & REOPENING
+
+    def owing(self) -> bool:
+        """Whether something was exposed since the last frame: a world that stands still shows nothing."""
+        return self._owed > 0
 
     def ended(self) -> bool:
         """Never."""
@@ -120,6 +124,7 @@ class VirtualDevice:
 
     def _expose(self, frame: DepthFrame) -> None:
         """What reaches the library, and when, of an exposure."""
+        self._owed += 1
         if "late" not in self._faults:
             self._held.clear()
             self._deliver(frame)
@@ -137,6 +142,7 @@ class VirtualDevice:
         if self._first_ns is None:
             self._first_ns = frame.stamp_ns
         self._counter += 1
+        self._owed = 0
         milliseconds = (frame.stamp_ns - self._first_ns) * 1e-6
         depth = np.zeros_like(shown.depth) if "zero" in self._faults else shown.depth
         self._send(self._depth, self._depth_profile, depth, 2, milliseconds)

@@ -13,6 +13,7 @@ from rclpy.qos import QoSProfile
 from sensor_msgs.msg import CameraInfo, Image, JointState, PointCloud2, PointField
 
 from knuckle.perception.cloud import POINT, Cloud
+from knuckle.perception.frame_silence import FrameSilence
 from knuckle.perception.pipeline import Perception, PerceptionConfig
 from knuckle_ros.bus_qos import DEPTH
 from knuckle_ros.configuration_topic import publish_configuration
@@ -20,11 +21,14 @@ from knuckle_ros.diagnostics import Diagnostics, Level
 from knuckle_ros.host_context import HostContext
 from knuckle_ros.parameters import declare
 from knuckle_ros.perception_feed import CAMERA_INFO, FRAME, IMAGE, JOINT_STATES, POINTS, feed
-from knuckle_ros.wire import header_msg
+from knuckle_ros.wire import header_msg, stamp_ns
 
 # Longer than the bus asks for: a joint state lost here and not by the recorder would interpolate differently in replay.
 LOSSLESS = QoSProfile(depth=1000)
 KIND = "perception"
+
+STALE_PERIODS = 2.5
+"""Joint states come twice a frame or oftener, so that STALE is told within 3 periods of the last cloud."""
 
 _FIELDS = [
     PointField(name="x", offset=0, datatype=PointField.FLOAT32, count=1),
@@ -57,6 +61,7 @@ class PerceptionNode:
         ):
             self.node.create_subscription(kind, topic, self._listener(topic), qos)
         self._arrived: dict[int, float] = {}
+        self._silence = FrameSilence(STALE_PERIODS)
         self._clouds_before = self._dropped_before = 0
         self.node.create_timer(1.0, self._on_second, clock=Clock(clock_type=ClockType.STEADY_TIME))
 
@@ -67,19 +72,30 @@ class PerceptionNode:
     def _listener(self, topic: str) -> Any:
         def on_message(message: Any) -> None:
             if topic == IMAGE:
-                stamp = message.header.stamp
-                self._arrived[stamp.sec * 1_000_000_000 + stamp.nanosec] = time.monotonic()
+                self._arrived[stamp_ns(message.header.stamp)] = time.monotonic()
             for cloud in feed(self.perception, topic, message):
                 self._publish(cloud)
+            if topic == JOINT_STATES:
+                self._silence.passed(stamp_ns(message.header.stamp))
+                self._judge_silence()
 
         return on_message
 
     def _publish(self, cloud: Cloud) -> None:
         self._points.publish(cloud_message(cloud))
+        self._silence.frame(cloud.stamp_ns)
         now = time.monotonic()
         self._diagnostics.produced(now - self._arrived.pop(cloud.stamp_ns, now))
         if self.perception.dropped == self._dropped_before:
             self._diagnostics.level(Level.OK, "seeing")
+
+    def _judge_silence(self) -> None:
+        """STALE at once when clouds stop; what was wrong with the last frame is said, where one came at all."""
+        self._diagnostics.value("since_cloud_ms", self._silence.since_ms)
+        if self._silence.silent:
+            why = self.perception.last_problem if self.perception.dropped > self._dropped_before else ""
+            line = f"no cloud since {self._silence.since_ms:.0f} ms"
+            self._diagnostics.level(Level.STALE, f"{line}: {why}" if why else line)
 
     def _on_second(self) -> None:
         """Judge the last second, and forget when the images came that gave no cloud."""
@@ -88,6 +104,9 @@ class PerceptionNode:
         if lost:
             why = self.perception.last_problem or self._why_unpaired()
             self._diagnostics.dropped(lost)
+        if self._silence.silent:
+            self._judge_silence()
+        elif lost:
             self._diagnostics.level(Level.WARN, f"{lost} frames dropped: {why}")
         elif clouds == self._clouds_before:
             missing = "no depth images" if not self.perception.counts.frames else "depth images stopped"

@@ -28,6 +28,7 @@ from knuckle.core.errors import DeviceError, InputError, KnuckleError, RunError
 from knuckle.hardware.safety.watchdog_link import CommanderLink
 from knuckle.hardware.spec.contracts import HandCommand
 from knuckle.hardware.spec.hands import hand_spec
+from knuckle.perception.frame_silence import FrameSilence
 from knuckle.policy.contract import Goal, SceneState
 from knuckle.policy.controllers import make_controller
 from knuckle.policy.reorient_runner import ReorientRunner, Verdict
@@ -42,6 +43,9 @@ from knuckle_ros.steady_timer import steady_timer
 from knuckle_ros.wire import command_msg, from_ros_quaternion, joints_of, pose_of, stamp_ns, to_ros_quaternion
 
 ENGAGE_AGAIN_S = 0.5
+
+SILENT_PERIODS = 3.5
+"""Of object/pose, after which the hand is told to hold: one more than perception waits before it says STALE."""
 
 
 @dataclass(frozen=True)
@@ -80,6 +84,7 @@ class PolicyNode:
         )
         self.runner = ReorientRunner(self.hand, policy)
         self.tracker = SceneTracker(self.hand)
+        self.silence = FrameSilence(SILENT_PERIODS)
         self.lease = self.worked_lease = ""
         self.tie: CommanderLink | None = None
         self.object_name = ""
@@ -108,6 +113,7 @@ class PolicyNode:
         node.create_subscription(String, "object/name", self._on_name, bus_qos.LATCHED)
         node.create_subscription(SafetyState, "safety/state", self._on_safety, bus_qos.LATCHED)
         self.arm = node.create_client(Arm, "hand/arm")
+        self.hold = node.create_client(Trigger, "hand/hold")
         node.create_service(Trigger, "policy/engage", self._on_engage)
         steady_timer(node, 0.02, self._poll)
         self.server = ActionServer(
@@ -139,6 +145,9 @@ class PolicyNode:
             self._refuse(error)
             return
         self.joints_ns = stamp_ns(message.header.stamp)
+        self.silence.passed(self.joints_ns)
+        if self.lease and self.silence.silent:
+            self._hold_for_silence()
         self._hand_over(self.tracker.push_joints(self.joints_ns, q, dq))
 
     def _on_pose(self, message: PoseStamped) -> None:
@@ -147,7 +156,18 @@ class PolicyNode:
         except InputError as error:
             self._refuse(error)
             return
+        self.silence.frame(stamp_ns(message.header.stamp))
         self._hand_over(self.tracker.push_pose(stamp_ns(message.header.stamp), position, quaternion))
+
+    def _hold_for_silence(self) -> None:
+        """Where the object was last seen is not where it is: HOLD at once, and not only when the last command ends."""
+        what = f"object/pose is silent since {self.silence.since_ms:.0f} ms"
+        self.node.get_logger().warning(f"{what}: hold")
+        # The lease is void from here, whatever the answer: what would be sent on it is stale.
+        self.lease = ""
+        self._say(f"idle: {what}; policy/engage takes the lease again")
+        if self.hold.service_is_ready():
+            self.hold.call_async(Trigger.Request())
 
     def _refuse(self, error: InputError) -> None:
         """A stranger's message must end neither the policy nor its goal; without states of its own the hand holds."""

@@ -16,13 +16,16 @@ from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
 from knuckle.core.errors import InputError
 from knuckle.core.rotations import require_unit
-from knuckle.hardware.spec.contracts import DepthFrame, HandCommand, HandState, Intrinsics
+from knuckle.hardware.spec.contracts import ColourImage, DepthFrame, HandCommand, HandState, Intrinsics
 
 Array = NDArray[np.float64]
 
 _SECOND = 1_000_000_000
 _MILLIMETRE_M = 0.001
 DEPTH_ENCODING = "16UC1"
+COLOUR_ENCODING = "rgb8"
+LENSES = {"kannala_brandt4": "equidistant"}
+"""ROS's name of a lens model where it is not plumb_bob."""
 
 
 def stamp_msg(nanoseconds: int) -> Time:
@@ -146,6 +149,15 @@ def depth_msg(frame: DepthFrame) -> Image:
     )
 
 
+def colour_msg(stamp: int, image: ColourImage) -> Image:
+    """A colour image as rgb8."""
+    height, width, _ = image.pixels.shape
+    data = array.array("B")
+    data.frombytes(np.ascontiguousarray(image.pixels).data.cast("B"))
+    header = header_msg(stamp, image.frame)
+    return Image(header=header, height=height, width=width, encoding=COLOUR_ENCODING, step=3 * width, data=data)
+
+
 def depth_of(message: Image) -> NDArray[np.uint16]:
     """Depth (height, width) in millimetres; InputError where the encoding or the size of the data is another."""
     if message.encoding != DEPTH_ENCODING:
@@ -159,9 +171,10 @@ def depth_of(message: Image) -> NDArray[np.uint16]:
 
 
 def camera_info_msg(stamp: int, frame: str, k: Intrinsics) -> CameraInfo:
-    """The intrinsics of an undistorted pinhole."""
-    info = CameraInfo(header=header_msg(stamp, frame), height=k.height, width=k.width, distortion_model="plumb_bob")
-    info.d = [0.0] * 5
+    """The intrinsics, and the lens where the image is not rectified."""
+    lens = LENSES.get(k.distortion, "plumb_bob")
+    info = CameraInfo(header=header_msg(stamp, frame), height=k.height, width=k.width, distortion_model=lens)
+    info.d = [*k.coefficients, *(0.0,) * (5 - len(k.coefficients))]
     info.k = [k.fx, 0.0, k.cx, 0.0, k.fy, k.cy, 0.0, 0.0, 1.0]
     info.r = [1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0]
     info.p = [k.fx, 0.0, k.cx, 0.0, 0.0, k.fy, k.cy, 0.0, 0.0, 0.0, 1.0, 0.0]

@@ -96,6 +96,12 @@ class Drive:
         """What made the hand hold by itself, one line; empty where nothing did since it was last armed."""
         return self._orders.fault
 
+    @property
+    def effort_limit(self) -> Array:
+        """What each joint may push with, N m, (dof,)."""
+        with self._lock:
+            return self._limit.copy()
+
     def follow(self, command: HandCommand) -> HandCommand:
         """Take a target; what will be written for it, clipped to the limits and rounded to pulses.
 

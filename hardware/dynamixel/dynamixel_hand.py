@@ -180,10 +180,12 @@ class DynamixelHand:
         """Open the port again, torque off, and go on."""
         assert self._reopen is not None
         try:
-            self.drive = self._reopen()
+            drive = self._reopen()
         except Exception as error:
             self._failure = PortLost(str(error))
             return
+        drive.limit_effort(self.drive.effort_limit)
+        self.drive = drive
         self._done_s, self._failure = time.monotonic(), None
         self._run()
 

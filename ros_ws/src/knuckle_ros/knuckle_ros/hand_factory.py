@@ -39,7 +39,7 @@ BUS = "servo_bus"
 PATIENCE_S = 2.0
 """A servo loop that hangs holds up the world for this long and no longer."""
 
-VIRTUAL_ANSWER_S = 0.03
+VIRTUAL_ANSWER_S = 0.1
 """Virtual servos share a processor with the world: they may answer later than real ones."""
 
 
@@ -49,7 +49,7 @@ class HandSource:
 
     ``now_ns`` is the clock of the hand's stamps; ``steps_a_cycle`` the node's cycles in one control cycle;
     ``commanded`` and ``free`` tell a simulated world how far it may go. ``values`` is what the servo loop says of
-    itself; ``real`` is True where metal would move.
+    itself, ``warning`` what of it is worth a look; ``real`` is True where metal would move.
     """
 
     hand: Hand
@@ -61,6 +61,7 @@ class HandSource:
     free: Callable[[], None]
     close: Callable[[], None]
     values: Callable[[], dict[str, str]] = dict
+    warning: Callable[[], str] = str
     real: bool = False
 
     @property
@@ -104,6 +105,7 @@ def hand_source(
         free=world.free,
         close=driven.close if driven else lambda: None,
         values=(lambda: health_values(driven)) if driven else dict[str, str],
+        warning=(lambda: driven.health().warning) if driven else str,
     )
 
 
@@ -164,6 +166,7 @@ def _real(spec: HandSpec, port: str, baud: int, calibration: str, config: DriveC
         free=lambda: None,
         close=close,
         values=lambda: health_values(hand),
+        warning=lambda: hand.health().warning,
         real=True,
     )
 

@@ -229,6 +229,9 @@ class HandNode(LifecycleNode):
         level = Level.WARN if status.latched or not self._active else Level.OK
         if status.latched:
             line += "; hand/rearm clears it"
+        warning = self.world.warning()
+        if warning:
+            level, line = Level.WARN, f"{line}; {warning}"
         if status.problem:
             level, line = Level.ERROR, status.problem
         for key in ("sent", "clamped", "refused", "expired", "bad_states"):

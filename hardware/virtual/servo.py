@@ -30,6 +30,7 @@ from knuckle.hardware.virtual.protocol2 import StatusError
 from knuckle.hardware.virtual.table_layout import TableLayout
 
 FIRMWARE = 48
+FULL_PWM = 885
 
 _MODELLED = {"operating_mode": (POSITION_MODE, CURRENT_BASED_POSITION_MODE), "drive_mode": (0, 1)}
 # Values that a real servo takes and that are not modelled here are refused with a range error.
@@ -192,11 +193,17 @@ class VirtualServo:
 
     @property
     def torque_limit(self) -> float:
-        """The largest torque of the motor now, N m: of the current limit, and of the goal current where it counts."""
+        """The largest torque of the motor now, N m.
+
+        Of the current limit, of the goal current in the mode that it counts in, and of the goal PWM: the share of the
+        supply's voltage that the motor gets at most, and so, standing still, of its stall torque.
+        """
         current = self._values["current_limit"]
         if self._values["operating_mode"] == CURRENT_BASED_POSITION_MODE:
             current = min(current, abs(self._values["goal_current"]))
-        return min(current * self.model.ampere_per_unit * self.model.torque_per_ampere, self.model.stall_torque)
+        share = abs(self._values["goal_pwm"]) / FULL_PWM
+        torque = current * self.model.ampere_per_unit * self.model.torque_per_ampere
+        return min(torque, share * self.model.stall_torque)
 
     # -- inside -------------------------------------------------------------------------------------------------------
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,6 +14,7 @@ from knuckle.hardware.spec.dclaw import dclaw
 from knuckle.hardware.spec.dynamixel_table import XM430_W210
 from knuckle.hardware.virtual.bus import BusConfig, Reply, VirtualBus
 from knuckle.hardware.virtual.fault_board import FaultBoard
+from knuckle.hardware.virtual.fault_storm import PASSING, fault_storm
 from knuckle.hardware.virtual.faults import KINDS, Fault, parse_fault, parse_script
 from knuckle.hardware.virtual.heat import HeatConfig
 from knuckle.hardware.virtual.joints import LaggingJoints
@@ -360,3 +362,36 @@ def test_a_board_counts_what_began_and_knows_when_something_changes_next() -> No
     began, ended = board.step(1_500 * MS)
     assert began == ended and board.injected == 2 and board.next_ns() == 2_000 * MS
     assert [a.fault.kind for a in board.step(9_000 * MS)[1]] == ["silent"] and board.active == []
+
+
+@given(st.integers(0, 2**32), st.lists(st.sampled_from(sorted(KINDS)), min_size=1, unique=True))
+def test_a_storm_is_one_fault_at_a_time_within_its_time_and_the_same_for_the_same_seed(
+    seed: int, kinds: list[str]
+) -> None:
+    storm, again = (fault_storm(np.random.default_rng(seed), IDS, 60.0, kinds=kinds) for _ in range(2))
+    assert storm == again and len(storm) > 5
+    ends = 0.0
+    for scripted in storm:
+        assert scripted.at_s >= ends + 0.99
+        ends = scripted.at_s + (scripted.fault.duration_s or 0.0)
+        assert parse_script(f"at {scripted.at_s} s {scripted.fault}") == (scripted,)
+    assert ends <= 60.001
+    assert {scripted.fault.kind for scripted in storm} <= set(kinds)
+
+
+def test_a_bus_is_whole_again_after_a_storm() -> None:
+    host = Host()
+    storm = fault_storm(np.random.default_rng(3), IDS, 30.0)
+    assert {scripted.fault.kind for scripted in storm} <= set(PASSING)
+    host.bus.play(storm, 0)
+    host.wait(30.0)
+    assert host.bus.board.injected == len(storm) and host.bus.board.active == []
+    assert host.heard_from() == IDS and not host.bus.unplugged
+
+
+def test_a_storm_of_nothing_is_refused() -> None:
+    rng = np.random.default_rng(0)
+    with pytest.raises(InputError, match=r"unknown fault 'rain'"):
+        fault_storm(rng, IDS, 10.0, kinds=["rain"])
+    with pytest.raises(InputError, match=r"a storm without servos or kinds"):
+        fault_storm(rng, [], 10.0)

@@ -112,6 +112,16 @@ def test_goal_current_limits_the_torque_in_the_current_based_mode_alone() -> Non
     assert s.torque_limit == pytest.approx(0.35 * 0.93 / 1.8)
 
 
+def test_goal_pwm_bounds_the_torque_in_every_mode() -> None:
+    s = servo()
+    assert s.torque_limit == pytest.approx(3.0)
+    put(s, "goal_pwm", 177)
+    assert s.torque_limit == pytest.approx(0.2 * 3.0)
+    put(s, "operating_mode", 5)
+    put(s, "goal_current", 50)
+    assert s.torque_limit == pytest.approx(50 * 2.69e-3 * 3.0 / 2.3)
+
+
 def test_the_watchdog_stops_the_servo_and_locks_its_goals_until_it_is_cleared() -> None:
     s = servo()
     put(s, "torque_enable", 1)

@@ -159,9 +159,7 @@ class _Problem:
 
     def refine(self, x: Array, used: NDArray[np.bool_]) -> Array:
         """Least squares over the corners of the views that are used, large errors weighing less."""
-        fit = least_squares(
-            lambda v: self.residuals(v)[used].ravel(), x, loss="soft_l1", f_scale=0.5, x_scale="jac", max_nfev=100
-        )
+        fit = least_squares(self._of(used), x, loss="soft_l1", f_scale=0.5, x_scale="jac", max_nfev=100)
         return np.asarray(fit.x)
 
     def result(self, x: Array, used: NDArray[np.bool_]) -> HandEye:

@@ -8,14 +8,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from knuckle.cli import main
 from knuckle.core import rotations
-from knuckle.core.errors import InputError, RunError
+from knuckle.core.errors import CommandRefused, InputError, RunError
+from knuckle.hardware.hand_eye.calibrate_camera import place_of
 from knuckle.hardware.hand_eye.hand_eye import HandEye, View, solve
 from knuckle.hardware.hand_eye.lens import normalised
 from knuckle.hardware.hand_eye.marker import MarkerConfig, MarkerFinder, corners_of, marker_image
 from knuckle.hardware.hand_eye.postures import tip_pose, tip_postures
+from knuckle.hardware.hand_eye.session import SessionConfig, look_about
 from knuckle.hardware.spec import extrinsics_file
-from knuckle.hardware.spec.contracts import Extrinsics, Intrinsics
+from knuckle.hardware.spec.contracts import ColourImage, Extrinsics, Intrinsics
 from knuckle.hardware.spec.extrinsics_file import CameraPlace
 from knuckle.hardware.spec.hands import hand_spec
 from knuckle.hardware.spec.mounts import paper_extrinsics, pinhole
@@ -265,3 +268,98 @@ def test_a_malformed_place_is_named(tmp_path: Path, text: str, said: str) -> Non
         extrinsics_file.load(path, hand="dclaw3")
     with pytest.raises(InputError, match="cannot be read"):
         extrinsics_file.load(tmp_path / "none.json", hand="dclaw3")
+
+
+class Looked:
+    """A hand that wears the marker, under a camera whose view of it is computed from where the joints really are."""
+
+    def __init__(self, rig: object, true: Extrinsics, hidden: int = 10**9) -> None:
+        self.rig, self.true, self.looks, self.hidden = rig, true, 0, hidden
+        self.rng = np.random.default_rng(5)
+        self.speeds: list[float] = []
+        self._last: np.ndarray | None = None
+
+    def wait_until(self, to_ns: int) -> None:
+        before, q = self.rig.now, self.rig.raw.q.copy()  # type: ignore[attr-defined]
+        while self.rig.now < to_ns:  # type: ignore[attr-defined]
+            self.rig.run()  # type: ignore[attr-defined]
+        self.speeds.append(float(np.abs(self.rig.raw.q - q).max() / max(1, self.rig.now - before) * 1e9))  # type: ignore[attr-defined]
+
+    def look(self) -> np.ndarray | None:
+        self.looks += 1
+        if self.looks > self.hidden:
+            return None
+        return projected(self.true, self.rig.raw.q, K) + self.rng.normal(0.0, 0.1, (4, 2))  # type: ignore[attr-defined]
+
+
+def test_a_session_goes_about_slowly_and_gives_views_from_which_the_camera_is_found(rig: object) -> None:
+    rng = np.random.default_rng(1)
+    looked = Looked(rig, true_camera(rng))
+    said: list[str] = []
+    looked.wait_until(50_000_000)
+    views = look_about(
+        rig.hand,  # type: ignore[attr-defined]
+        FINGER,
+        tip_postures(HAND, FINGER, 14, rng),
+        looked.look,
+        now_ns=lambda: rig.now,  # type: ignore[attr-defined]
+        wait_until=looked.wait_until,
+        config=SessionConfig(speed=0.8, settle_s=0.1, looks=3),
+        said=said.append,
+    )
+    assert len(views) == 14
+    assert said[-1] == "posture 14 of 14: marker seen"
+    assert max(looked.speeds) <= 1.05 * 0.8
+    assert rig.hand.status().state.name == "HOLD"  # type: ignore[attr-defined]
+    found = solve(views, K, MARKER.marker_side, rng)
+    mm, deg = errors(found, looked.true)
+    assert mm < 1.0 and deg < 0.1
+
+
+def test_a_session_that_is_stopped_says_so_and_moves_no_more(rig: object) -> None:
+    rng = np.random.default_rng(1)
+    looked = Looked(rig, true_camera(rng))
+    looked.wait_until(50_000_000)
+
+    def stop_at_last() -> np.ndarray | None:
+        if looked.looks == 4:
+            rig.hand.emergency_stop("test")  # type: ignore[attr-defined]
+        return looked.look()
+
+    with pytest.raises(CommandRefused):
+        look_about(
+            rig.hand,  # type: ignore[attr-defined]
+            FINGER,
+            tip_postures(HAND, FINGER, 14, rng),
+            stop_at_last,
+            now_ns=lambda: rig.now,  # type: ignore[attr-defined]
+            wait_until=looked.wait_until,
+        )
+    assert rig.hand.status().latched  # type: ignore[attr-defined]
+
+
+def test_the_place_that_is_written_is_that_of_the_depth_camera() -> None:
+    rng = np.random.default_rng(2)
+    depth = true_camera(rng)
+    aside, turned = np.array([0.015, 0.001, 0.002]), rotations.exp([0.01, 0.02, -0.01])
+    position = np.array(depth.position) + rotations.rotate(depth.quaternion, aside)
+    x, y, z = (float(v) for v in position)
+    w, i, j, k = (float(v) for v in rotations.multiply(depth.quaternion, turned))
+    colour = Extrinsics((x, y, z), (w, i, j, k))
+    found = solve(views_of(colour, rng, pixel=0.0, joint=0.0), K, MARKER.marker_side, rng)
+    image = ColourImage(np.zeros((1, 1, 3), np.uint8), K, "", tuple(aside), tuple(turned))
+    place = place_of(found, [], image, "dclaw3", "1")
+    assert np.allclose(place.position, depth.position, atol=1e-6)
+    assert float(rotations.angle_between(place.quaternion, depth.quaternion)) < 1e-6
+
+
+def test_the_command_says_what_it_would_do_before_anything_moves(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["calibrate", "camera", "--plan-only"]) == 0
+    said = capsys.readouterr().out
+    assert "joint_f2_0, joint_f2_1, joint_f2_2" in said
+    assert "30 postures, at 0.4 rad/s at most" in said
+    assert "black square 24 mm" in said
+    assert main(["calibrate", "camera", "--finger", "7"]) == 2
+    assert "no fingertip 7; 0 to 2" in capsys.readouterr().err
+    assert main(["calibrate", "camera", "--yes"]) == 1
+    assert "no RealSense camera is connected" in capsys.readouterr().err

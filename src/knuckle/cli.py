@@ -43,6 +43,9 @@ COMMANDS: dict[str, Command] = {
     "eval reorient": Command("score a controller that turns objects", "knuckle.policy.commands:eval_reorient"),
     "export urdf": Command("write hands and objects as URDF", "knuckle.sim.export_command:export_urdf"),
     "fault": Command("make a servo of a virtual hand fail, or its bus", "knuckle.hardware.commands:fault"),
+    "calibrate camera": Command(
+        "find where the camera stands over the hand", "knuckle.hardware.hand_eye.calibrate_camera:calibrate_camera"
+    ),
     "calibrate home": Command(
         "find and keep the zero of each servo of a hand", "knuckle.hardware.calibrate_commands:calibrate_home"
     ),
@@ -56,6 +59,7 @@ COMMANDS: dict[str, Command] = {
 EXTRAS: dict[str, str] = {
     "ament_index_python": "ros",
     "av": "view",
+    "cv2": "calibrate",
     "dynamixel_sdk": "hand",
     "gymnasium": "learn",
     "mcap": "log",

@@ -10,10 +10,13 @@ from tyro.conf import FlagCreatePairsOff, Positional, arg
 
 from knuckle.core.arguments import parse_options
 from knuckle.core.errors import DeviceError, InputError
+from knuckle.hardware.virtual.camera_control import camera_fault
+from knuckle.hardware.virtual.camera_faults import CAMERA_FAULTS
 from knuckle.hardware.virtual.control_socket import ask, default_socket
 from knuckle.hardware.virtual.faults import KINDS, RIGHT, parse_fault, parse_script
 
 WHERE = "knuckle fault"
+CAMERA = "camera"
 MAX_SCRIPT = 3_000
 
 
@@ -23,7 +26,7 @@ class FaultOptions:
 
     words: Annotated[
         tuple[str, ...],
-        arg(metavar="TARGET KIND", help="servo:ID or bus, and what befalls it; --list tells the kinds"),
+        arg(metavar="TARGET KIND", help="servo:ID, bus or camera, and what befalls it; --list tells the kinds"),
         Positional,
     ] = ()
     lasting: Annotated[str, arg(name="for", help="how long, as 2s or 500ms; empty: until --clear")] = ""
@@ -53,6 +56,9 @@ def fault(argv: list[str]) -> int:
     if options.list:
         print(kinds())
         return 0
+    if options.words and options.words[0].partition(":")[0] == CAMERA:
+        print(camera_fault(options.words, options.lasting, Path(options.socket) if options.socket else None))
+        return 0
     requests = _requests(options)
     path = Path(options.socket) if options.socket else default_socket()
     status = _virtual(path, armed=options.armed_for_faults)
@@ -71,6 +77,7 @@ def kinds() -> str:
         by = "" if kind.amount is None else f" [by {kind.amount[1]:g} to {kind.amount[2]:g} {kind.amount[3]}".rstrip()
         by += f", {kind.amount[0]:g} unless said]" if kind.amount is not None else ""
         lines.append(f"  {name:14}{kind.help}{by}; {' or '.join(kind.targets)}")
+    lines += [f"  {name:14}{help}; {CAMERA}" for name, help in CAMERA_FAULTS.items()]
     return "\n".join(["usage: knuckle fault TARGET KIND [--by AMOUNT] [--for TIME]", "", *lines])
 
 

@@ -28,13 +28,16 @@ def default_socket() -> Path:
 class ControlServer:
     """Listens at ``path``, which only its user may open; ``answer`` is called with each line.
 
-    KnuckleErrors of ``answer`` go back as ``{"error": ...}``. Raises DeviceError where somebody listens there already.
+    InputErrors of ``answer`` go back as ``{"error": ...}``. Raises DeviceError where somebody listens there already,
+    InputError where the path is taken by something else.
     """
 
     def __init__(self, path: Path, answer: Callable[[str], dict[str, Any]]) -> None:
         self.path, self._answer = path, answer
         _check(path)
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if path.exists() and not path.is_socket():
+            raise InputError("is there already, and no socket", where=str(path), right="a path of its own")
         if path.is_socket() and _alive(path):
             raise DeviceError("another virtual bus is served there", where=str(path), right="one bus a folder")
         path.unlink(missing_ok=True)

@@ -14,7 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from knuckle.core.errors import DeviceError
+from knuckle.core.errors import DeviceError, InputError, KnuckleError
 from knuckle.hardware.spec.dynamixel_table import BAUD_RATES
 from knuckle.hardware.virtual.bus import Reply, VirtualBus
 from knuckle.hardware.virtual.bus_control import BusControl
@@ -41,7 +41,8 @@ class VirtualPort:
     pointing at the terminal, as a port's stable name does: after an unplug and a replug the terminal is another.
     ``socket`` is where faults are taken and questions answered, and what tells the port from a real one.
     ``clock`` gives ns. Where it is the machine's, time in which this thread was kept from running counts for no bus
-    watchdog: what a driver wrote meanwhile lay unread.
+    watchdog: what a driver wrote meanwhile lay unread. Raises DeviceError and InputError where terminal, link or socket
+    cannot be made.
     """
 
     def __init__(
@@ -65,8 +66,12 @@ class VirtualPort:
         self._ran_ns = clock() if clock is time.monotonic_ns else None
         self._lock = threading.Lock()
         self._answers = BusControl(bus, monitor, lambda: self.path)
-        self._control = None if socket is None else ControlServer(socket, self.ask)
         self.plug()
+        try:
+            self._control = None if socket is None else ControlServer(socket, self.ask)
+        except KnuckleError:
+            self.unplug()
+            raise
 
     @property
     def path(self) -> str:
@@ -87,16 +92,26 @@ class VirtualPort:
             return self._answers.answer(line, self._clock())
 
     def plug(self) -> None:
-        """Make the terminal, and point the link at it."""
+        """Make the terminal, and point the link at it.
+
+        Raises DeviceError where the system gives no terminal, InputError where the link's place is taken.
+        """
         if self.plugged:
             return
-        self._master, self._slave = os.openpty()
+        if self.link is not None and self.link.exists() and not self.link.is_symlink():
+            raise InputError("is there already, and no link", where=str(self.link), right="a path of its own")
+        try:
+            self._master, self._slave = os.openpty()
+        except OSError as error:
+            what = f"no pseudo-terminal for virtual servos ({error.strerror})"
+            raise DeviceError(what, right="close what holds many, or raise kernel.pty.max") from None
         # Raw from both ends, and the other end kept open: the driver may close and open again.
         tty.setraw(self._master)
         tty.setraw(self._slave)
         os.set_blocking(self._master, False)
         self._path = os.ttyname(self._slave)
         if self.link is not None:
+            self.link.parent.mkdir(parents=True, exist_ok=True)
             fresh = self.link.with_name(f"{self.link.name}.new")
             fresh.unlink(missing_ok=True)
             fresh.symlink_to(self._path)

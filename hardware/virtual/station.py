@@ -25,7 +25,10 @@ _HISTORY_NS = 10_000_000_000
 
 
 class Station:
-    """A servo of ``model`` at ``angle`` rad, with the faults it has now. ``rng`` decides what is left to chance."""
+    """A servo of ``model`` at ``angle`` rad, with the faults it has now. ``rng`` decides what is left to chance.
+
+    Of one kind it has one fault at a time: a new one takes the place of the one before.
+    """
 
     def __init__(self, model: ServoModel, id: int, angle: float, heat: HeatConfig, rng: np.random.Generator) -> None:
         self.servo = VirtualServo(model, id, angle=angle)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import socket
@@ -114,6 +115,28 @@ def test_the_socket_is_its_users_alone_and_goes_with_the_bus(tmp_path: Path) -> 
         ControlServer(path, lambda line: {})
     server.close()
     assert not path.exists()
+
+
+def test_no_file_of_somebody_is_replaced(tmp_path: Path) -> None:
+    kept = tmp_path / "notes.txt"
+    kept.write_text("mine")
+    with pytest.raises(InputError, match=r"is there already, and no socket; a path of its own"):
+        ControlServer(kept, lambda line: {})
+    hand = dclaw()
+    bus = VirtualBus(hand, LaggingJoints(hand), XM430_W210)
+    with pytest.raises(InputError, match=r"is there already, and no link; a path of its own"):
+        VirtualPort(bus, link=kept)
+    assert kept.read_text() == "mine"
+
+
+def test_where_the_system_gives_no_terminal_it_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse() -> tuple[int, int]:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "openpty", refuse)
+    hand = dclaw()
+    with pytest.raises(DeviceError, match=r"no pseudo-terminal for virtual servos \(No space left on device\)"):
+        VirtualPort(VirtualBus(hand, LaggingJoints(hand), XM430_W210))
 
 
 def test_a_socket_that_a_killed_bus_left_is_taken_over(tmp_path: Path) -> None:

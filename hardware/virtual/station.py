@@ -108,7 +108,7 @@ class Station:
                 self._jammed_at = None
             case "off" | "reboot":
                 self.servo.power_up(now_ns)
-            case "frozen" | "delayed" | "wrong":
+            case "frozen" | "delayed" | "wrong" | "noisy":
                 self.servo.shown = {}
             case "duplicate":
                 self.twin = None
@@ -119,9 +119,11 @@ class Station:
         if self._jammed_at is not None and abs(servo.target - angle) > RAD_PER_PULSE:
             torque = servo.torque_limit if servo.target > angle else -servo.torque_limit
         self.heat.advance(dt_s, torque / servo.model.stall_torque if self.driven else 0.0)
-        hot = self._faults.get("overheat")
+        hot, warm = self._faults.get("overheat"), self._faults.get("warm")
         if hot is not None:
             self.heat.temperature = max(self.heat.temperature, servo.value("temperature_limit") + hot.amount)
+        elif warm is not None:
+            self.heat.temperature = warm.amount
         low = self._faults.get("undervoltage")
         volts = servo.model.volts if low is None else servo.value("min_voltage_limit") / 10.0 - low.amount
         servo.advance(now_ns, dt_s, Measurement(angle, speed, torque, self.heat.temperature, volts))
@@ -139,7 +141,7 @@ class Station:
 
     def _show(self, now_ns: int) -> None:
         """What reads show instead of the truth, where a fault of the sensors wants it."""
-        old, wrong = self._faults.get("delayed"), self._faults.get("wrong")
+        old, wrong, noisy = (self._faults.get(kind) for kind in ("delayed", "wrong", "noisy"))
         if old is not None:
             self._history.append((now_ns, {name: self.servo.value(name) for name in _SHOWN}))
             while len(self._history) > 1 and self._history[1][0] <= now_ns - old.amount * 1e6:
@@ -147,6 +149,9 @@ class Station:
             self.servo.shown = self._history[0][1]
         elif self._history:
             self._history.clear()
+        if noisy is not None:
+            off = round(float(self._rng.normal(0.0, noisy.amount)) / RAD_PER_PULSE)
+            self.servo.shown = {"present_position": self.servo.value("present_position") + off}
         if wrong is not None:
             pulses = self.servo.value("present_position") + round(wrong.amount / RAD_PER_PULSE)
             self.servo.shown = {"present_position": pulses, "present_velocity": int(self._rng.integers(-300, 301))}

@@ -188,6 +188,26 @@ def test_wrong_readings_are_off_by_an_angle_with_a_good_crc() -> None:
     assert host.get(11, "present_position") == before
 
 
+def test_noisy_readings_scatter_about_the_truth() -> None:
+    host = Host()
+    truth = host.get(11, "present_position")
+    host.fault("servo:11 noisy by 0.05 rad")
+    read = [host.get(11, "present_position") - truth for _ in range(300) if host.wait(0.005) is None]
+    assert abs(np.mean(read)) < 8 and np.std(read) == pytest.approx(0.05 * 4096 / (2 * np.pi), rel=0.2)
+    host.bus.clear(host.now_ns)
+    assert host.get(11, "present_position") == truth
+
+
+def test_a_servo_can_be_warm_without_being_too_hot() -> None:
+    host = Host()
+    host.put(11, "torque_enable", 1)
+    host.fault("servo:11 warm by 72 degC for 1 s")
+    host.wait(0.5)
+    assert host.get(11, "present_temperature") == 72 and host.get(11, "torque_enable") == 1
+    host.wait(10.0)
+    assert 60 < host.get(11, "present_temperature") < 70
+
+
 def test_a_jammed_joint_stands_still_while_its_motor_pushes_until_it_overloads() -> None:
     host = Host(heat=HeatConfig(load_s=0.5))
     host.put(11, "torque_enable", 1)

@@ -22,6 +22,7 @@ from knuckle.hardware.spec.contracts import ColourImage, Extrinsics, Intrinsics
 from knuckle.hardware.spec.extrinsics_file import CameraPlace
 from knuckle.hardware.spec.hands import hand_spec
 from knuckle.hardware.spec.mounts import paper_extrinsics, pinhole
+from knuckle.perception.pipeline import PerceptionConfig
 
 pytest.importorskip("cv2", reason="OpenCV is not installed: pip install 'knuckle[calibrate]'")
 
@@ -229,7 +230,7 @@ PLACE = CameraPlace(
     camera="825312070001",
     frame="camera_depth_optical_frame",
     position=(0.57, 0.03, -0.04),
-    quaternion=(0.6, 0.4, -0.4, -0.56),
+    quaternion=(0.6, 0.4, -0.4, -(0.32**0.5)),
     residual_px=0.4,
     sigma_mm=1.0,
     sigma_deg=0.1,
@@ -363,3 +364,17 @@ def test_the_command_says_what_it_would_do_before_anything_moves(capsys: pytest.
     assert "no fingertip 7; 0 to 2" in capsys.readouterr().err
     assert main(["calibrate", "camera", "--yes"]) == 1
     assert "no RealSense camera is connected" in capsys.readouterr().err
+
+
+def test_perception_takes_the_written_place_for_its_own_hand_alone(tmp_path: Path) -> None:
+    path = tmp_path / "camera.json"
+    extrinsics_file.save(PLACE, path)
+    config = PerceptionConfig(camera_file=str(path))
+    found = config.extrinsics()
+    assert found.position == PLACE.position
+    assert float(rotations.angle_between(found.quaternion, rotations.normalize(PLACE.quaternion))) < 1e-9
+    resolved = config.resolved()
+    assert isinstance(resolved, PerceptionConfig)
+    assert (resolved.camera_file, resolved.camera_x, resolved.extrinsics()) == ("", PLACE.position[0], found)
+    with pytest.raises(InputError, match="not a leap"):
+        dataclasses.replace(config, hand="leap").resolved()

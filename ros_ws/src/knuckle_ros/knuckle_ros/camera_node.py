@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import time
 from dataclasses import dataclass
+from pathlib import Path
 
 from rclpy.node import Node
 from sensor_msgs.msg import CameraInfo, Image
@@ -19,6 +20,7 @@ from knuckle.core.errors import InputError
 from knuckle.hardware.realsense.driver import RealSenseCamera
 from knuckle.hardware.realsense.settings import CameraSettings, checked
 from knuckle.hardware.spec.contracts import DepthFrame, Extrinsics
+from knuckle.hardware.spec.extrinsics_file import load
 from knuckle.hardware.spec.mounts import OPTICAL_FRAME, pinhole
 from knuckle.hardware.virtual.camera import VirtualCamera
 from knuckle.hardware.virtual.camera_control import CameraControl, camera_socket
@@ -45,6 +47,9 @@ class Config(CameraSettings):
     rate: float = setting(12.0, "pictures of the world's time", low=0.1, high=60.0, unit="Hz")
     width: int = setting(320, "columns of the simulated picture", low=16, high=1920, unit="px")
     height: int = setting(180, "rows of the simulated picture", low=16, high=1080, unit="px")
+
+    camera_file: str = setting("", "file of `knuckle calibrate camera`: where a real camera stands")
+    hand: str = setting("dclaw3", "hand that a real camera stands over")
 
     def driver(self) -> CameraSettings:
         """The driver's own settings."""
@@ -97,7 +102,15 @@ class CameraNode:
         if self.config.source == "realsense":
             settings = checked(self.config.driver(), where=name)
             self._line = "RealSense" if not settings.playback else settings.playback
-            self._reader = CameraReader(RealSenseCamera(settings), self._publish)
+            place = None if not self.config.camera_file else Path(self.config.camera_file)
+            found = None if place is None else load(place, hand=self.config.hand, camera=settings.serial)
+            camera = RealSenseCamera(settings)
+            self._reader = CameraReader(camera, self._publish)
+            if found is not None:
+                if found.camera != camera.status().serial:
+                    where, right = f"{name}.camera_file", "`knuckle calibrate camera` writes one of this camera"
+                    raise InputError(f"it is the place of camera {found.camera}", where=where, right=right)
+                self._place(time.monotonic_ns(), found.extrinsics)
             return
         world = shared_world(context, where=name)
         if self.config.source == "virtual":

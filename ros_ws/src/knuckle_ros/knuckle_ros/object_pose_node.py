@@ -45,7 +45,7 @@ class ObjectPoseNode:
 
     def __init__(self, name: str, config: Config, context: HostContext) -> None:
         self.node = Node(name)
-        self.config = declare(self.node, config)
+        self.config = declare(self.node, config).resolved()
         self.hand = hand_spec(self.config.hand, where=f"{name}.hand")
         self._extrinsics = self.config.extrinsics()
         self._tracker: ObjectPoseTracker | None = None

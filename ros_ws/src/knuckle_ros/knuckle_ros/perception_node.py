@@ -48,7 +48,7 @@ class PerceptionNode:
 
     def __init__(self, name: str, config: Config, context: HostContext) -> None:
         self.node = Node(name)
-        self.config = declare(self.node, config)
+        self.config = declare(self.node, config).resolved()
         self.perception = Perception(self.config)
         self._points = self.node.create_publisher(PointCloud2, POINTS, DEPTH)
         self._diagnostics = Diagnostics(self.node, context)

@@ -3,10 +3,10 @@
     what happens                     what follows                                     within
     a commander dies, someone asks   the driver is told over the socket, and holds    20 ms: wake-up, and a driver cycle
     the driver's heartbeat stops     the watchdog kills it: SIGKILL to its handle     150 ms after the last beat
-    the driver is dead or silent     the servos' own bus watchdog stops them          100 ms after the last packet
+    the driver is dead or silent     the servos' own bus watchdog stops them          200 ms after the last packet
 
 The driver beats at every cycle of its servo loop, so a stuck loop falls silent however alive the rest is; from there to
-servos that stand still it takes at most 250 ms. Where the watchdog itself dies the driver sees its socket close and
+servos that stand still it takes at most 350 ms. Where the watchdog itself dies the driver sees its socket close and
 holds. A driver that ends closes its own, and nothing is killed.
 
 Only the standard library is used and nothing of ours is imported: it starts in a fraction of 0.2 s, and nothing that

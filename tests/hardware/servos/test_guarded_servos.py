@@ -1,6 +1,6 @@
 """The safety layer over the real servo driver, judged by the bytes: from an event to the last goal that moves.
 
-In virtual time, where a figure is the same on every machine: cycles of 10 ms, a policy at 12 Hz that never stands still.
+In virtual time, where a figure is the same on every machine: cycles of 10 ms, a policy that never stands still.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from knuckle.hardware.safety.latch import StopLatch
 from knuckle.hardware.safety.states import State
 from knuckle.hardware.spec.contracts import HandCommand, HandState
 from knuckle.hardware.spec.dclaw import dclaw
+from knuckle.hardware.spec.dynamixel_table import WATCHDOG_EXPIRED
 from knuckle.hardware.spec.hand_spec import Array, HandSpec
 from knuckle.hardware.virtual.monitor import Envelope, ServoMonitor
 
@@ -135,8 +136,7 @@ def bench(wire_hand, tmp_path: Path) -> Bench:
 def test_a_policy_that_falls_silent_decelerates_and_holds_by_250_ms(bench):
     event = bench.now
     bench.cycles(24, policy=False)
-    took = bench.stops_within(250.0, event)
-    assert took > 80.0
+    bench.stops_within(250.0, event)
     assert bench.state is State.HOLD
     assert "sent no command" in bench.hand.status().reason
 
@@ -204,17 +204,34 @@ def test_a_silent_servo_freezes_the_hand_and_nothing_resumes_when_it_is_back(ben
 
 def test_a_rebooted_servo_freezes_the_hand_and_needs_an_operator(bench):
     event = bench.now
-    bench.wire.bus.servo(11).reboot(bench.now)
-    for _ in range(60):
+    bench.wire.fault("servo:11 reboot")
+    while bench.state is State.ARMED and bench.now < event + 1_000 * MS:
         bench.cycles(1)
-        if bench.state is State.HOLD:
-            break
-    assert bench.state is State.HOLD
     print(f"noticed after {(bench.now - event) * 1e-6:.0f} ms")
-    bench.cycles(60)
+    bench.stops_within(200.0, event)
+    assert bench.state is State.HOLD
     with pytest.raises(CommandRefused, match="joint_f1_1"):
         bench.hand.arm("policy")
     recovered_and_armed(bench)
+
+
+def test_an_overheated_servo_loses_its_torque_the_others_hold_and_an_operator_must_look(bench):
+    event = bench.now
+    bench.wire.fault("servo:11 overheat")
+    while bench.state is State.ARMED and bench.now < event + 5_000 * MS:
+        bench.cycles(1)
+    print(f"{(bench.now - event) * 1e-6:.0f} ms: {bench.hand.status().reason}")
+    assert "joint_f1_1" in bench.hand.status().reason
+    bench.monitor.announce("hold", bench.now, grace_s=0.1)
+    bench.cycles(60)
+    torque = dict(zip(SPEC.joint_names, bench.wire.value("torque_enable"), strict=True))
+    assert torque.pop("joint_f1_1") == 0
+    assert set(torque.values()) == {1}
+    assert bench.hand.status().effort_limit[1] == 0.0
+    assert bench.hand.status().locked
+    with pytest.raises(CommandRefused):
+        bench.hand.rearm()
+    assert bench.monitor.unsafe_writes == 0, bench.monitor.violations()[:3]
 
 
 def recovered_and_armed(bench: Bench) -> None:
@@ -237,18 +254,16 @@ def test_a_driver_that_falls_silent_is_stopped_by_the_servos_own_watchdog(bench)
     """No more bytes, as after SIGKILL or an unplugged cable."""
     limit = bench.wire.config.watchdog_ms
     event = bench.now
-    horn = [servo.value("present_position") for servo in bench.wire.bus.servos]
-    for _ in range(limit + 60):
+    while bench.now < event + 2 * limit * MS and set(bench.wire.value("bus_watchdog")) != {WATCHDOG_EXPIRED}:
         bench.wire.port.now_ns += MS
-        bench.wire.bus.advance(bench.wire.port.now_ns)
-        if all(value == 0xFF for value in bench.wire.value("bus_watchdog")):
-            break
-    took = (bench.wire.port.now_ns - event) * 1e-6
+        bench.wire.bus.advance(bench.now)
+    took = (bench.now - event) * 1e-6
     print(f"{took:.0f} ms")
-    assert took <= limit + 40
-    bench.wire.bus.advance(bench.now + 300 * MS)
-    stopped = [servo.value("present_position") for servo in bench.wire.bus.servos]
-    bench.wire.bus.advance(bench.now + 900 * MS)
-    assert [servo.value("present_position") for servo in bench.wire.bus.servos] == stopped
-    assert len(horn) == len(stopped)
+    assert took <= limit + 20
+    where = []
+    for _ in range(2):
+        bench.wire.port.now_ns += 300 * MS
+        bench.wire.bus.advance(bench.now)
+        where.append(bench.wire.value("present_position"))
+    assert where[0] == where[1]
     assert bench.monitor.unsafe_writes == 0

@@ -1,0 +1,358 @@
+"""Mutation testing of the safety layer: each small change to its code must make one of its tests fail.
+
+python tools/mutate_safety.py               every mutant; fails where one survives that mutants.md does not explain
+python tools/mutate_safety.py limiter.py    those of some modules
+python tools/mutate_safety.py --reach DIR   keeps in DIR which test reaches which line, or takes it from there
+
+The tests are collected once. For each mutant the process forks, and the child puts the changed code in the place of the
+function's and runs the tests that reach the line, the quickest first, until one fails. Code that runs at import is
+changed before anything is imported, which takes longer. One process at a time; it yields to everything else.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import gc
+import importlib.abc
+import importlib.machinery
+import os
+import re
+import resource
+import select
+import signal
+import sys
+import tempfile
+import time
+import types
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+from ast_mutants import Mutant, mutants
+
+ROOT = Path(__file__).resolve().parent.parent
+FOLDER = ROOT / "hardware" / "safety"
+PACKAGE = "knuckle.hardware.safety"
+EXPLAINED = FOLDER / "mutants.md"
+TESTS = sorted(str(path) for path in (ROOT / "tests" / "hardware").glob("test_safety_*.py"))
+QUIET = ["-q", "-x", "-p", "no:cacheprovider", "--timeout=0", "-p", "no:faulthandler"]
+LONGEST_S = 120.0
+LONGEST_CPU_S = 40
+KILLED, SURVIVED = 1, 0
+
+Outcome = Callable[[], int]
+
+
+def quick_examples() -> None:
+    """The same examples for every mutant, and none kept."""
+    import hypothesis
+
+    hypothesis.settings.register_profile(
+        "mutants", deadline=None, derandomize=True, database=None, print_blob=False, max_examples=60
+    )
+    hypothesis.settings.load_profile("mutants")
+
+
+class Forked:
+    """Runs something in a child of its own process group, out of sight, with a limit on its time."""
+
+    def __init__(self, work: Outcome, patience: int = 1) -> None:
+        self._patience = patience
+        pid = os.fork()
+        if pid == 0:
+            self._child(work)
+        self.code = self._wait(pid)
+
+    def _child(self, work: Outcome) -> None:
+        code = KILLED
+        try:
+            os.setpgid(0, 0)
+            cpu_s = self._patience * LONGEST_CPU_S
+            resource.setrlimit(resource.RLIMIT_CPU, (cpu_s, cpu_s))
+            nothing = os.open(os.devnull, os.O_RDWR)
+            for number in (0, 1, 2):
+                os.dup2(nothing, number)
+            code = work()
+        finally:
+            # Whatever a changed program raises counts as noticed.
+            os._exit(code)
+
+    def _wait(self, pid: int) -> int:
+        handle = os.pidfd_open(pid)
+        ended = select.select([handle], [], [], self._patience * LONGEST_S)[0]
+        os.close(handle)
+        # Nothing may be left of its group.
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(pid, signal.SIGKILL)
+        status = os.waitpid(pid, 0)[1]
+        return os.waitstatus_to_exitcode(status) if ended else KILLED
+
+
+class Failures:
+    """Whether a test has failed; ``session`` and ``items`` are what was collected."""
+
+    def __init__(self) -> None:
+        self.failed = False
+
+    @pytest.hookimpl
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Note a failure, of the test or of what it needs."""
+        self.failed = self.failed or report.failed
+
+    def run(self, items: Sequence[pytest.Item]) -> int:
+        """Run tests until one fails."""
+        for item in items:
+            item.config.hook.pytest_runtest_protocol(item=item, nextitem=None)
+            if self.failed:
+                return KILLED
+        return SURVIVED
+
+
+class Reach:
+    """Which tests reach which line, and how long each takes; measured in a child, and kept in ``folder``."""
+
+    def __init__(self, items: Sequence[pytest.Item], failures: Failures, folder: Path) -> None:
+        import coverage
+
+        self.items = {item.nodeid: item for item in items}
+        data, times = folder / "coverage", folder / "times"
+        if not data.exists() and Forked(lambda: self._measure(data, times, failures), patience=10).code != SURVIVED:
+            raise SystemExit("the tests fail without any mutant")
+        found = coverage.CoverageData(str(data))
+        found.read()
+        paths = {Path(path).name: path for path in found.measured_files() if Path(path).parent == FOLDER}
+        self._lines = {name: found.contexts_by_lineno(path) for name, path in paths.items()}
+        pairs = (line.rsplit(" ", 1) for line in times.read_text().splitlines())
+        self._took = {name: float(took) for name, took in pairs}
+
+    def _measure(self, data: Path, times: Path, failures: Failures) -> int:
+        import coverage
+
+        meter = coverage.Coverage(data_file=str(data), branch=False, config_file=False, include=[f"{FOLDER}/*"])
+        meter.start()
+        with times.open("w") as record:
+            for name, item in self.items.items():
+                meter.switch_context(name)
+                began = time.perf_counter()
+                failures.run([item])
+                record.write(f"{name} {time.perf_counter() - began}\n")
+        meter.stop()
+        meter.save()
+        return KILLED if failures.failed else SURVIVED
+
+    def of(self, name: str, line: int) -> list[pytest.Item]:
+        """The tests that run a line, the quickest first."""
+        return [self.items[n] for n in self.in_order(self._lines.get(name, {}).get(line, [])) if n in self.items]
+
+    def in_order(self, names: Sequence[str]) -> list[str]:
+        """Names of tests, the quickest first."""
+        return sorted((n for n in names if n), key=lambda n: self._took.get(n, 0.0))
+
+
+class Functions:
+    """The live functions of the safety layer, by module and qualified name."""
+
+    def __init__(self) -> None:
+        self._live: dict[tuple[str, str], list[types.FunctionType]] = {}
+        for thing in gc.get_objects():
+            if isinstance(thing, types.FunctionType) and thing.__module__.startswith(f"{PACKAGE}."):
+                key = (thing.__module__.rpartition(".")[2], thing.__code__.co_qualname)
+                self._live.setdefault(key, []).append(thing)
+
+    def change(self, name: str, mutant: Mutant) -> None:
+        """Give the function that ``mutant`` lies in its code."""
+        live = self._live[name.removesuffix(".py"), mutant.function]
+        codes = [compile(mutant.tree, live[0].__code__.co_filename, "exec")]
+        while codes:
+            code = codes.pop()
+            if code.co_qualname == mutant.function:
+                for function in live:
+                    function.__code__ = code
+                return
+            codes += [c for c in code.co_consts if isinstance(c, types.CodeType)]
+        raise SystemExit(f"cannot find {name} {mutant.function}")
+
+
+class Changed(importlib.abc.MetaPathFinder, importlib.abc.Loader):
+    """Imports one module of the safety layer from a changed tree."""
+
+    def __init__(self, name: str, mutant: Mutant) -> None:
+        self._module, self._mutant = f"{PACKAGE}.{name.removesuffix('.py')}", mutant
+        self._path = str(ROOT / "src" / "knuckle" / "hardware" / "safety" / name)
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: types.ModuleType | None = None
+    ) -> importlib.machinery.ModuleSpec | None:
+        """The spec of the changed module, of no other."""
+        if fullname != self._module:
+            return None
+        return importlib.machinery.ModuleSpec(fullname, self, origin=self._path)
+
+    def exec_module(self, module: types.ModuleType) -> None:
+        """Run the changed code."""
+        module.__file__ = self._path
+        exec(compile(self._mutant.tree, self._path, "exec"), module.__dict__)
+
+
+class Live:
+    """A pytest plugin: instead of running what was collected, it tries every mutant inside a function on it."""
+
+    def __init__(self, chosen: dict[str, list[Mutant]], progress: Callable[[str, bool], None], folder: Path) -> None:
+        self.chosen, self.progress, self.folder = chosen, progress, folder
+        self.failures = Failures()
+        self.order: list[str] = []
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_collection(self) -> None:
+        """Before the tests are imported, and after their configuration."""
+        quick_examples()
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtestloop(self, session: pytest.Session) -> bool:
+        """Measure, then mutate."""
+        session.config.pluginmanager.register(self.failures)
+        reach, functions = Reach(session.items, self.failures, self.folder), Functions()
+        self.order = reach.in_order(list(reach.items))
+        # What lies still need not be copied for a child.
+        gc.collect()
+        gc.freeze()
+        for name, found in self.chosen.items():
+            for mutant in found:
+                items = reach.of(name, mutant.line)
+
+                def work(name: str = name, mutant: Mutant = mutant, items: list[pytest.Item] = items) -> int:
+                    functions.change(name, mutant)
+                    return self.failures.run(items)
+
+                self.progress(mutant.key, Forked(work).code != SURVIVED)
+        return True
+
+
+class Sorted:
+    """A pytest plugin: the quickest tests first."""
+
+    def __init__(self, order: list[str]) -> None:
+        self._place = {name: i for i, name in enumerate(order)}
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_collection(self) -> None:
+        """Before the tests are imported, and after their configuration."""
+        quick_examples()
+
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        """Put them in order."""
+        items.sort(key=lambda item: self._place.get(item.nodeid, 0))
+
+
+def at_import(name: str, mutant: Mutant, order: list[str], tests: list[str]) -> int:
+    """Whether ``tests`` notice a change of code that runs at import; for a process that has imported none of it."""
+    sys.meta_path.insert(0, Changed(name, mutant))
+    return KILLED if pytest.main([*QUIET, *tests], plugins=[Sorted(order)]) else SURVIVED
+
+
+def noticed_at_import(name: str, mutant: Mutant, order: list[str]) -> bool:
+    """Whether the tests notice it: first those that are called as the module is, then all."""
+    own = [path for path in TESTS if path.endswith(f"test_safety_{name}")]
+    rounds = [own, TESTS] if own else [TESTS]
+    return any(Forked(lambda tests=tests: at_import(name, mutant, order, tests)).code != SURVIVED for tests in rounds)  # type: ignore[misc]
+
+
+def explained() -> dict[str, str]:
+    """Key to reason of every survivor that is explained."""
+    lines = EXPLAINED.read_text(encoding="utf-8").splitlines() if EXPLAINED.exists() else []
+    found = (re.fullmatch(r"- `(.+)`: (.+)", line) for line in lines)
+    return {match[1]: match[2] for match in found if match}
+
+
+class Score:
+    """Counts, and says what survives as soon as it does."""
+
+    def __init__(self, total: int) -> None:
+        self.total, self.tried = total, 0
+        self.survivors: list[str] = []
+
+    def note(self, key: str, killed: bool) -> None:
+        """One more was tried."""
+        self.tried += 1
+        if not killed:
+            self.survivors.append(key)
+            print(f"survived: {key}", flush=True)
+        if self.tried % 100 == 0:
+            print(f"{self.tried}/{self.total}", file=sys.stderr, flush=True)
+
+
+def main(words: list[str]) -> int:
+    """Try the mutants of the modules that are named, all where none is; 1 where one survives unexplained."""
+    parser = argparse.ArgumentParser(prog="mutate_safety")
+    parser.add_argument("names", nargs="*", help="modules of hardware/safety")
+    parser.add_argument("--reach", type=Path, help="folder to keep in which test reaches which line")
+    parser.add_argument("--nice", type=int, default=15, help="how far to yield to everything else")
+    asked = parser.parse_args(words)
+    os.nice(asked.nice)
+    with tempfile.TemporaryDirectory() as temporary:
+        folder: Path = asked.reach or Path(temporary)
+        folder.mkdir(parents=True, exist_ok=True)
+        return mutate(asked.names, folder)
+
+
+def mutate(names: list[str], folder: Path) -> int:
+    """As ``main``; ``folder`` keeps which test reaches which line."""
+    wanted = names or sorted(path.name for path in FOLDER.glob("*.py"))
+    found = {name: mutants(name, (FOLDER / name).read_text(encoding="utf-8")) for name in wanted}
+    score = Score(sum(map(len, found.values())))
+    began, cpu = time.monotonic(), os.times()
+    read, write = os.pipe()
+
+    def live() -> int:
+        """In a child, so that this process stays free of what is to be changed at import."""
+        inside = {name: [m for m in each if m.function] for name, each in found.items()}
+        with os.fdopen(write, "w") as told:
+            plugin = Live(inside, lambda key, killed: print(int(killed), key, file=told, flush=True), folder)
+            code = int(pytest.main([*QUIET, *TESTS], plugins=[plugin]))
+            print("order", "\t".join(plugin.order), file=told, flush=True)
+        return code
+
+    pid = os.fork()
+    if pid == 0:
+        os.close(read)
+        os._exit(live())
+    os.close(write)
+    order: list[str] = []
+    with os.fdopen(read) as heard:
+        for line in heard:
+            word, _, rest = line.rstrip("\n").partition(" ")
+            if word == "order":
+                order = rest.split("\t")
+            else:
+                score.note(rest, word == "1")
+    if os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) or not order:
+        raise SystemExit("the tests could not be collected, or fail without any mutant")
+    for name, each in found.items():
+        for mutant in each:
+            if not mutant.function:
+                score.note(mutant.key, noticed_at_import(name, mutant, order))
+    return judge(score, found, time.monotonic() - began, os.times().children_user - cpu.children_user)
+
+
+def judge(score: Score, found: dict[str, list[Mutant]], wall_s: float, cpu_s: float) -> int:
+    """Print the sums; 1 where a survivor is not explained, or an explanation is out of date."""
+    reasons, keys = explained(), {mutant.key for each in found.values() for mutant in each}
+    open_ones = [key for key in score.survivors if key not in reasons]
+    stale = [key for key in reasons if key in keys and key not in score.survivors]
+    modules = {key.split(" ")[0] for key in keys}
+    stale += [key for key in reasons if key.split(" ")[0] in modules and key not in keys]
+    for key in open_ones:
+        print(f"not explained: {key}")
+    for key in stale:
+        print(f"explained, but killed or gone: {key}")
+    survivors = len(score.survivors)
+    print(
+        f"{score.total - survivors} of {score.total} mutants killed, {survivors - len(open_ones)} explained, "
+        f"{len(open_ones)} not; {wall_s:.0f} s, {cpu_s:.0f} CPU seconds"
+    )
+    return 1 if open_ones or stale else 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))

@@ -22,7 +22,7 @@ from knuckle.hardware.dynamixel.servo_group import Present, ServoGroup
 from knuckle.hardware.dynamixel.servo_poll import ServoPoll
 from knuckle.hardware.dynamixel.servo_watch import ServoWatch
 from knuckle.hardware.dynamixel.torque_ramp import TorqueRamp
-from knuckle.hardware.dynamixel.units import JointScale
+from knuckle.hardware.dynamixel.units import Ints, JointScale
 from knuckle.hardware.spec.contracts import HandCommand, HandState
 from knuckle.hardware.spec.dynamixel_table import PULSES_PER_TURN
 from knuckle.hardware.spec.hand_spec import Array, HandSpec
@@ -32,6 +32,9 @@ Mask = NDArray[np.bool_]
 FULL_PWM = 885
 REWRITE_CYCLES = 25
 """A group write is answered by nobody, so one that was lost is made good after this many cycles."""
+
+BEYOND_PULSES = 40
+"""A joint that gave this much beyond its limit is held at the limit; farther off torque never goes on (0.06 rad)."""
 
 RECOVER_CYCLES = 500
 """A servo that was restarted has this long to come back."""
@@ -76,6 +79,8 @@ class Drive:
         self._position = np.zeros(spec.dof, dtype=np.int64)
         self._velocity, self._current = self._position.copy(), self._position.copy()
         self._goals = self._position.copy()
+        ends = np.stack([scale.pulses(spec.lower), scale.pulses(spec.upper)])
+        self._lowest, self._highest = ends.min(axis=0), ends.max(axis=0)
         self._alert = np.zeros(spec.dof, dtype=np.bool_)
         self._back = np.zeros(spec.dof, dtype=np.bool_)
         self._restarting = np.zeros(spec.dof, dtype=np.bool_)
@@ -132,6 +137,11 @@ class Drive:
                 if unfit.any():
                     who = self._who(unfit, "lost or in error")
                     raise DeviceError(who, where=self.spec.name, right="recover it first")
+                if (beyond := self._beyond()).any():
+                    who = self._who(beyond, "beyond its limits")
+                    raise DeviceError(
+                        who, where=self.spec.name, right="move it back by hand, or knuckle calibrate home"
+                    )
                 self._orders.fault = ""
             self._orders.engage = mode == ARMED
             self._orders.mode, self._orders.target, self._orders.stay = mode, None, True
@@ -309,7 +319,7 @@ class Drive:
         if target is not None:
             self._goals = self.scale.pulses(target.q)
         elif stay:
-            self._goals = np.clip(self._position, 0, PULSES_PER_TURN - 1)
+            self._goals = self._here()
         releasing = mode == RELEASED
         may = (limit > 0.0) & ~self.watch.lost & (self.poll.error == 0)
         self._engaged = may & (self._engaged | engage)
@@ -330,12 +340,21 @@ class Drive:
         if releasing and silent.any() and not self.ramp.on.any():
             self.group.fill("torque_enable", 0, silent)
 
+    def _here(self) -> Ints:
+        """The measured posture as goals, in pulses: within the limits where a joint gave a little beyond them."""
+        inside = np.clip(self._position, self._lowest, self._highest)
+        return np.where(self._beyond(), np.clip(self._position, 0, PULSES_PER_TURN - 1), inside)
+
+    def _beyond(self) -> Mask:
+        """Joints that stand beyond their limits by more than a little."""
+        far: Mask = np.abs(np.clip(self._position, self._lowest, self._highest) - self._position) > BEYOND_PULSES
+        return far
+
     def _torque_on(self, joints: Mask) -> None:
         """Torque on at the measured posture and at the low end of the ramp, with the watchdog set; all read back."""
         if not joints.any():
             return
-        here = np.clip(self._position, 0, PULSES_PER_TURN - 1)
-        self._goals = np.where(joints, here, self._goals)
+        self._goals = np.where(joints, self._here(), self._goals)
         watched = self.group.rewind_watchdog(self.config.watchdog_ms, self._goals, joints)
         self.ramp.turned_on(joints)
         self._effort_sent = None

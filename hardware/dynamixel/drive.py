@@ -13,13 +13,13 @@ from threading import Lock
 import numpy as np
 from numpy.typing import NDArray
 
-from knuckle.core.errors import CommandRefused, DeviceError, KnuckleError
-from knuckle.hardware.dynamixel.configuration import configure
+from knuckle.core.errors import CommandRefused, DeviceError
 from knuckle.hardware.dynamixel.drive_config import DriveConfig
 from knuckle.hardware.dynamixel.drive_profile import DriveProfile
-from knuckle.hardware.dynamixel.faults import ServoSilent, hardware_error_text
+from knuckle.hardware.dynamixel.faults import hardware_error_text
 from knuckle.hardware.dynamixel.servo_group import Present, ServoGroup
 from knuckle.hardware.dynamixel.servo_poll import ServoPoll
+from knuckle.hardware.dynamixel.servo_recovery import ServoRecovery
 from knuckle.hardware.dynamixel.servo_watch import ServoWatch
 from knuckle.hardware.dynamixel.torque_ramp import TorqueRamp
 from knuckle.hardware.dynamixel.units import Ints, JointScale
@@ -36,9 +36,6 @@ REWRITE_CYCLES = 25
 BEYOND_PULSES = 40
 """A joint that gave this much beyond its limit is held at the limit; farther off torque never goes on (0.06 rad)."""
 
-RECOVER_CYCLES = 500
-"""A servo that was restarted has this long to come back."""
-
 RELEASED, HOLDING, ARMED = "released", "holding", "armed"
 
 
@@ -51,8 +48,7 @@ class _Orders:
     engage: bool = False
     target: HandCommand | None = None
     stay: bool = True
-    recover: int = 0
-    """Cycles in which servos may still be recovered."""
+    recover: bool = False
     fault: str = ""
 
 
@@ -70,6 +66,7 @@ class Drive:
         self.watch = ServoWatch(spec.dof, config.lost_cycles)
         self.poll = ServoPoll(group, profile, config.watchdog_ms)
         self.ramp = TorqueRamp(spec.dof, config)
+        self.recovery = ServoRecovery(spec, group, profile, scale, config, self.watch, self.poll)
         self.state: HandState | None = None
         """The newest reading in which every servo that is not lost took part."""
         self.cycles = 0
@@ -82,9 +79,6 @@ class Drive:
         ends = np.stack([scale.pulses(spec.lower), scale.pulses(spec.upper)])
         self._lowest, self._highest = ends.min(axis=0), ends.max(axis=0)
         self._alert = np.zeros(spec.dof, dtype=np.bool_)
-        self._back = np.zeros(spec.dof, dtype=np.bool_)
-        self._restarting = np.zeros(spec.dof, dtype=np.bool_)
-        self._restarted = np.zeros(spec.dof, dtype=np.bool_)
         self._engaged = np.zeros(spec.dof, dtype=np.bool_)
         self._effort_sent: NDArray[np.int64] | None = None
         self._now_ns: int | None = None
@@ -162,13 +156,11 @@ class Drive:
         Raises DeviceError where one does not answer yet.
         """
         with self._lock:
-            gone = self.watch.silent & ~self._back & ~self._restarting
-            if gone.any():
-                raise DeviceError(
-                    self._who(gone, "still silent"), where=self.spec.name, right="its power and its cable"
-                )
-            self._orders.recover = RECOVER_CYCLES
-            self._restarted[:] = False
+            away = self.recovery.away
+            if away.any():
+                who = self._who(away, "still silent")
+                raise DeviceError(who, where=self.spec.name, right="its power and its cable")
+            self._orders.recover = True
 
     # -- the cycle, in the bus's thread -------------------------------------------------------------------------------
 
@@ -184,8 +176,8 @@ class Drive:
             self.ramp.turned_off(silenced)
             self._freeze(self._who(silenced, "silent"))
         self._look()
-        self._probe()
-        self._recover_one()
+        self.recovery.probe(self.cycles)
+        self._recover()
         if (present.answered | self.watch.silent).all():
             self._publish(now_ns)
         self._drive(dt_s, now_ns)
@@ -217,7 +209,7 @@ class Drive:
             effort=np.where(self.ramp.on, self.scale.effort(self._current), 0.0),
             temperature=self.poll.temperature.copy(),
             # One that was told to restart keeps the error that it is restarted for until it is back.
-            error=self.poll.error | np.where(self._restarting, 0, self.watch.bits).astype(np.int32),
+            error=self.poll.error | np.where(self.recovery.restarting, 0, self.watch.bits).astype(np.int32),
         )
 
     def _look(self) -> None:
@@ -248,63 +240,17 @@ class Drive:
             if orders.mode == ARMED:
                 orders.mode = HOLDING
 
-    def _probe(self) -> None:
-        """Now and then, whether a silent servo is back. It is asked once: the others wait meanwhile."""
-        silent = np.flatnonzero(self.watch.silent)
-        if not silent.size or self.cycles % self.config.probe_cycles:
-            return
-        n = int(silent[(self.cycles // self.config.probe_cycles) % silent.size])
-        try:
-            self.group.bus.ping(self.group.ids[n])
-            self._back[n] = True
-        except ServoSilent:
-            self._back[n] = False
-
-    def _recover_one(self) -> None:
-        """Where it was ordered: one servo that was lost, or is in error, is restarted or set up anew, torque off."""
+    def _recover(self) -> None:
+        """Take a servo back where that was ordered; alert bits are those of its next answer."""
         with self._lock:
-            if not self._orders.recover:
-                return
-            self._orders.recover -= 1
-            given_up = not self._orders.recover
-        hurt = self.watch.lost | (self.poll.error != 0)
-        if given_up:
-            self._restarting[:] = False
-        if given_up or not hurt.any():
+            begin, self._orders.recover = self._orders.recover, False
+        if begin:
+            self.recovery.begin()
+        trouble = self.recovery.step()
+        self._alert &= ~self.watch.lost
+        if trouble:
             with self._lock:
-                self._orders.recover = 0
-            return
-        ready = np.flatnonzero(hurt & (self._back | ~self.watch.silent))
-        if not ready.size:
-            return
-        try:
-            self._set_up(int(ready[0]))
-        except KnuckleError as error:
-            with self._lock:
-                self._orders.recover, self._orders.fault = 0, str(error)
-            self._restarting[:] = False
-
-    def _set_up(self, n: int) -> None:
-        bus, model, id = self.group.bus, self.group.model, self.group.ids[n]
-        bits = bus.read(id, model.register("hardware_error_status"))
-        if bits and self._restarted[n]:
-            what = f"servo {id} ({self.spec.joint_names[n]}) is in error again ({hardware_error_text(bits)})"
-            raise DeviceError(what, where=self.spec.name, right="away with the cause first")
-        if bits:
-            # Only a restart clears it. The servo is deaf for a while, and taken up when it is back.
-            bus.reboot(id)
-            self.watch.silent[n], self._back[n] = True, False
-            self._restarting[n] = self._restarted[n] = True
-            return
-        configure(bus, model, self.profile, id, self.config.watchdog_ms)
-        self._position[n] = bus.read(id, model.register("present_position"))
-        joint, q = self.spec.joints[n], float(self.scale.joint(self._position)[n])
-        if not joint.lower - self.config.outside_rad <= q <= joint.upper + self.config.outside_rad:
-            what = f"servo {id} ({joint.name}) reads {q:.2f} rad, beyond its limits"
-            raise DeviceError(what, where=self.spec.name, right="knuckle calibrate home")
-        self._back[n] = self._alert[n] = self._restarting[n] = False
-        self.poll.forget(n)
-        self.watch.forgive(n)
+                self._orders.fault = trouble
 
     # -- torque and goals ---------------------------------------------------------------------------------------------
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import time
 from collections.abc import Callable
@@ -139,6 +140,120 @@ def test_a_strangers_flood_neither_moves_the_hand_nor_drowns_its_commander(
     assert safety[-1].state == ARMED, safety[-1].reason
     assert status[-1].sent > sent + 12
     assert status[-1].refused > refused + 500
+
+
+def test_a_huge_message_of_a_stranger_is_refused_unread_and_its_memory_given_back(
+    graph: str, run_graph: Start, probe: Any, safety: list[Any]
+) -> None:
+    import psutil
+    from diagnostic_msgs.msg import DiagnosticArray
+    from knuckle_msgs.msg import HandStatus
+    from trajectory_msgs.msg import JointTrajectory
+
+    from knuckle_ros import bus_qos
+
+    status = probe.listen(HandStatus, "hand/status")
+    health = probe.listen(DiagnosticArray, "diagnostics", bus_qos.DIAGNOSTICS)
+    run = run_graph(graph)
+    wait_for_state(safety, ARMED)
+    stranger = probe.node.create_publisher(JointTrajectory, "joint_commands", bus_qos.commands(60.0))
+    while stranger.get_subscription_count() == 0:
+        time.sleep(0.01)
+    wait_until(lambda: bool(status), 20.0, "no status")
+    driver = psutil.Process(run.children()["world"])
+    before, refused, sent = driver.memory_info().rss, status[-1].refused, status[-1].sent
+    for _ in range(3):
+        stranger.publish(JointTrajectory(joint_names=["x" * 100_000_000]))
+
+    def said() -> bool:
+        values = [p.value for m in health for s in m.status if s.name == "hand" for p in s.values]
+        return any("joint_commands: a message of 1000000" in value for value in values)
+
+    wait_until(said, 60.0, "never refused")
+    wait_until(lambda: status[-1].sent > sent + 12, 60.0, "the commander is not heard any more")
+    wait_until(lambda: driver.memory_info().rss < before + 350e6, 60.0, "memory is not given back")
+    assert safety[-1].state == ARMED, safety[-1].reason
+    assert status[-1].refused == refused
+
+
+def test_a_clock_that_jumps_by_an_hour_and_simulated_time_change_nothing(
+    graph: str, run_graph: Start, probe: Any, safety: list[Any]
+) -> None:
+    from knuckle_msgs.msg import HandStatus
+    from rcl_interfaces.msg import Parameter, ParameterValue
+    from rcl_interfaces.srv import SetParameters
+    from rosgraph_msgs.msg import Clock
+
+    from knuckle_ros import bus_qos
+
+    status = probe.listen(HandStatus, "hand/status")
+    run_graph(graph)
+    wait_for_state(safety, ARMED)
+    clock = probe.node.create_publisher(Clock, "/clock", bus_qos.JOINT_STATES)
+    wait_until(lambda: bool(status), 20.0, "no status")
+    for simulated in (True, False, True):
+        value = ParameterValue(type=1, bool_value=simulated)
+        answer = probe.call(
+            SetParameters, "hand/set_parameters", parameters=[Parameter(name="use_sim_time", value=value)]
+        )
+        assert answer.results[0].successful
+        for seconds in (10**6, 10**6 + 3600, 10**6 - 3600, 0):
+            message = Clock()
+            message.clock.sec = seconds
+            clock.publish(message)
+            seen = status[-1].sent
+            wait_until(lambda seen=seen: status[-1].sent > seen + 2, 20.0, "commands are not sent any more")
+    assert safety[-1].state == ARMED, safety[-1].reason
+    assert status[-1].bad_states == 0
+
+
+@pytest.mark.parametrize(
+    ("setting", "said"),
+    [
+        ("hand.latch=x", "unknown key"),
+        ("hand.joint_state_rate=5000", "hand.joint_state_rate"),
+        ("hand.watchdog_s=fast", "hand.watchdog_s"),
+    ],
+)
+def test_a_bad_setting_of_the_hand_is_refused_with_its_key_before_anything_runs(
+    graph: str, run_graph: Start, setting: str, said: str
+) -> None:
+    run = run_graph(graph, "--set", setting)
+    assert run.wait() == 2
+    assert said in run.lines[-1]
+    assert "hand." in run.lines[-1]
+
+
+def test_virtual_servos_are_watched_a_dead_watchdog_holds_and_the_status_says_so(
+    graph: str, run_graph: Start, probe: Any, safety: list[Any]
+) -> None:
+    from knuckle_msgs.msg import HandStatus
+    from knuckle_msgs.srv import Arm
+
+    status = probe.listen(HandStatus, "hand/status")
+    run = run_graph(graph, "--set", "hand.port=virtual")
+    wait_for_state(safety, ARMED, timeout_s=60.0)
+    wait_until(lambda: bool(status), 20.0, "no status")
+    assert list(status[-1].effort_limit) == pytest.approx([2.6] * 9)
+    assert len(status[-1].temperature) == 9
+    for child in descendants(run.children()["world"]):
+        assert any("watchdog.py" in word for word in command_line(child))
+        os.kill(child, signal.SIGKILL)
+    assert wait_for_state(safety, HOLD) < 5.0
+    assert safety[-1].reason == "the watchdog died; restart the driver"
+    wait_until(lambda: "watchdog" in status[-1].problem, 20.0, "no word of it in the status")
+    assert not probe.call(Arm, "hand/arm", commander="page").success
+
+
+def descendants(parent: int) -> list[int]:
+    """Process ids whose parent is ``parent``, whichever of its threads started them."""
+    tasks = Path(f"/proc/{parent}/task").glob("*/children")
+    return [int(word) for task in tasks for word in task.read_text().split()]
+
+
+def command_line(pid: int) -> list[str]:
+    """The words that a process was started with."""
+    return Path(f"/proc/{pid}/cmdline").read_bytes().decode().split("\0")[:-1]
 
 
 def test_a_silent_commander_stops_the_clock_for_a_moment_and_then_the_hand(

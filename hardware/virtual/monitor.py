@@ -20,7 +20,7 @@ TORQUE_ENABLE, GOAL_CURRENT, GOAL_POSITION = 64, 102, 116
 _SIZE = {TORQUE_ENABLE: 1, GOAL_CURRENT: 2, GOAL_POSITION: 4}
 _WATCHED_FROM, _WATCHED_TO = 100, 120  # goals; nothing but whole ones may be written here
 _INDIRECT = 168
-_KEPT_WRITES, _KEPT_VIOLATIONS = 200_000, 1_000
+_KEPT_VIOLATIONS = 1_000
 
 Period = Literal["free", "hold", "stop"]
 
@@ -91,7 +91,7 @@ class Truth:
     torque: Callable[[int], bool]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Write:
     """One register written to one servo: ``address``, and ``value`` as a signed number."""
 
@@ -119,14 +119,17 @@ class _Servo:
 
 
 class ServoMonitor:
-    """Judges the bytes of one bus. ``observe`` is a tap of the bus; queries may come from other threads."""
+    """Judges the bytes of one bus. ``observe`` is a tap of the bus; queries may come from other threads.
 
-    def __init__(self, envelope: Envelope, truth: Truth) -> None:
+    The last ``keep`` writes can be asked for: half a minute of a hand at 100 Hz unless said.
+    """
+
+    def __init__(self, envelope: Envelope, truth: Truth, *, keep: int = 50_000) -> None:
         self.envelope, self._truth = envelope, truth
         self.reasons: Counter[str] = Counter()
         self._decoder = Decoder()
         self._servos = {id: _Servo() for id in envelope.servos}
-        self._writes: deque[Write] = deque(maxlen=_KEPT_WRITES)
+        self._writes: deque[Write] = deque(maxlen=keep)
         self._violations: deque[Violation] = deque(maxlen=_KEPT_VIOLATIONS)
         self._period: Period = "free"
         self._from_ns = 0

@@ -197,6 +197,15 @@ def test_times_of_writes_can_be_asked_for() -> None:
     assert [x.value for x in w.monitor.writes(GOAL_POSITION, since_ns=15 * MS, until_ns=30 * MS)] == [2060, 2060]
 
 
+def test_it_keeps_so_many_writes_and_counts_them_all() -> None:
+    w = Watched()
+    small = ServoMonitor(w.monitor.envelope, w.bus.truth(), keep=3)
+    w.bus.taps.append(small.observe)
+    for n in range(5):
+        w.goal(4000 + n)
+    assert [x.value for x in small.writes()] == [4002, 4003, 4004] and small.unsafe_writes == 5
+
+
 def test_a_violation_says_which_servo_and_why() -> None:
     w = Watched()
     w.goal(4000, id=21)

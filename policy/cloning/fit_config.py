@@ -18,7 +18,7 @@ class FitConfig:
     rate: float = setting(1e-3, "learning rate at first; it falls to 0 as a cosine", low=1e-7, high=1.0)
     decay: float = setting(1e-3, "weight decay", low=0.0, high=1.0)
     noise: float = setting(0.03, "noise on normalised observations", low=0.0, high=1.0)
-    forget: float = setting(0.5, "share of rows whose previous action is hidden", low=0.0, high=1.0)
+    forget: float = setting(0.0, "share of rows whose previous action is hidden", low=0.0, high=1.0)
     symmetric: bool = setting(True, "one network for every finger, by the hand's symmetry about the vertical")
     held_back: float = setting(0.1, "share of episodes that are not learned from, to judge by", low=0.0, high=0.5)
     normaliser_clip: float = setting(10.0, "bound of normalised observations", low=1.0, high=1000.0)

@@ -20,7 +20,7 @@ class RowConfig:
     progress_steps: int = setting(12, "steps ahead over which progress is taken", low=1, high=200)
     heaviest: float = setting(4.0, "most that a step may weigh, the mean being 1", low=1.0, high=1000.0)
     failed_weight: float = setting(0.5, "factor of steps of episodes that failed", low=0.0, high=1.0)
-    hindsight: int = setting(2, "further copies of a step, with a goal that was then reached", low=0, high=20)
+    hindsight: int = setting(0, "further copies of a step, with a goal that was then reached", low=0, high=20)
     beyond: float = setting(0.5, "share of those whose goal lies further about the same axis", low=0.0, high=1.0)
     hindsight_weight: float = setting(0.5, "factor of their weight", low=0.0, high=10.0)
     hindsight_steps: int = setting(30, "steps ahead at most at which such a goal was reached", low=1, high=200)

@@ -66,6 +66,18 @@ def read_warm_start(name: str, hand: HandSpec, *, hidden: list[int], symmetric: 
     return start
 
 
+def begin_with_policy(trainer: Any, name: str, *, where: str) -> None:
+    """Let ``trainer``, a `Trainer` that has done no update, begin with the actor and normaliser of the policy ``name``.
+
+    InputError where that does not fit, see `read_warm_start`.
+    """
+    ppo = trainer.training.ppo
+    start = read_warm_start(
+        name, trainer.hand, hidden=[ppo.width] * ppo.layers, symmetric=bool(ppo.symmetric), where=where
+    )
+    put_into(trainer.model, trainer.env, start)
+
+
 def put_into(model: Any, env: Any, start: WarmStart, *, seen: float = 1e6) -> None:
     """Give the actor of ``model``, a PPO of Stable-Baselines3 on ``env``, a VecNormalize, the weights and the
     normaliser of ``start``. ``seen`` is how many observations the normaliser counts as having seen: the more, the less

@@ -10,7 +10,7 @@ import pytest
 
 from knuckle.core.errors import InputError
 from knuckle.hardware.spec.hands import hand_spec
-from knuckle.policy.cloning.warm_start import actor_layers, let_actor_learn, put_into, read_warm_start
+from knuckle.policy.cloning.warm_start import actor_layers, begin_with_policy, let_actor_learn, read_warm_start
 from knuckle.policy.learned.export import export_policy
 from knuckle.policy.learned.learned_policy import open_network, run_network
 from knuckle.policy.learned.train_config import make_training
@@ -40,7 +40,7 @@ def test_ppo_begins_as_the_policy_acts(tmp_path: Path, start_folder: Path, symme
     start = read_warm_start(str(folder), HAND, hidden=[16, 16], symmetric=symmetric == "true", where="--from")
     assert start.name == "x" and start.hidden == [16, 16]
     assert not np.allclose(pupil.act(seen), teacher.act(seen), atol=1e-3)
-    put_into(pupil.model, pupil.env, start)
+    begin_with_policy(pupil, str(folder), where="--from")
     np.testing.assert_allclose(pupil.act(seen), teacher.act(seen), atol=1e-5)
     deployed = run_network(open_network(folder / "policy.onnx", 87, 9), seen)
     np.testing.assert_allclose(np.clip(pupil.act(seen), -1.0, 1.0), deployed, atol=1e-5)

@@ -15,10 +15,15 @@ JUMP_NS = 1_000_000_000
 
 
 class FrameSilence:
-    """Counts the periods since the last frame. Silence is more than ``patience`` of them."""
+    """Counts the periods since the last frame. Silence is more than ``patience`` of them.
 
-    def __init__(self, patience: float) -> None:
-        self._patience = patience
+    They are counted from the frame's stamp, or with ``by_arrival`` from the time at which it came: then frames that are
+    long under way are late but not silent.
+    """
+
+    def __init__(self, patience: float, *, by_arrival: bool = False) -> None:
+        self._patience, self._by_arrival = patience, by_arrival
+        self._from_ns = 0
         self._stamps: deque[int] = deque(maxlen=KEPT)
         self._now_ns = 0
 
@@ -30,6 +35,7 @@ class FrameSilence:
             self._stamps.clear()
             self._now_ns = 0
         self._stamps.append(stamp_ns)
+        self._from_ns = max(stamp_ns, self._now_ns) if self._by_arrival else stamp_ns
 
     def passed(self, stamp_ns: int) -> None:
         """It is ``stamp_ns`` now, or later."""
@@ -49,9 +55,9 @@ class FrameSilence:
     @property
     def silent(self) -> bool:
         """Whether a frame should long have come; never where their period is not known."""
-        return self.period_ns > 0 and self._now_ns - self._stamps[-1] > self._patience * self.period_ns
+        return self.period_ns > 0 and self._now_ns - self._from_ns > self._patience * self.period_ns
 
     @property
     def since_ms(self) -> float:
-        """Milliseconds since the last frame's stamp; 0 before the first."""
-        return max(0, self._now_ns - self._stamps[-1]) * 1e-6 if self._stamps else 0.0
+        """Milliseconds that are counted so far; 0 before the first frame."""
+        return max(0, self._now_ns - self._from_ns) * 1e-6 if self._stamps else 0.0

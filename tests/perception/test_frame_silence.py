@@ -42,3 +42,15 @@ def test_nothing_is_said_before_the_period_is_known() -> None:
     silence.frame(0)
     silence.passed(10**12)
     assert not silence.silent
+
+
+def test_frames_that_are_long_under_way_are_late_and_not_silent() -> None:
+    by_stamp, by_arrival = FrameSilence(2.5), FrameSilence(2.5, by_arrival=True)
+    for n in range(8):
+        for silence in (by_stamp, by_arrival):
+            silence.passed((n * 80 + 300) * MS)
+            silence.frame(n * 80 * MS)
+    assert by_stamp.silent
+    assert not by_arrival.silent
+    by_arrival.passed((7 * 80 + 300 + 201) * MS)
+    assert by_arrival.silent

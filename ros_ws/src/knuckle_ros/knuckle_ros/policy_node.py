@@ -84,7 +84,7 @@ class PolicyNode:
         )
         self.runner = ReorientRunner(self.hand, policy)
         self.tracker = SceneTracker(self.hand)
-        self.silence = FrameSilence(SILENT_PERIODS)
+        self.silence = FrameSilence(SILENT_PERIODS, by_arrival=True)
         self.lease = self.worked_lease = ""
         self.tie: CommanderLink | None = None
         self.object_name = ""

@@ -84,6 +84,21 @@ def test_a_goal_that_jumps_is_blamed_only_where_torque_would_follow_it() -> None
     assert w.blamed == {"step": 1}
 
 
+def test_goals_from_before_torque_count_for_no_speed() -> None:
+    w = Watched()
+    w.goal(2900)
+    w.goal(2048)
+    w.torque(1)
+    w.goal(2050)
+    assert w.blamed == {}
+
+
+def test_a_goal_is_read_without_its_stuffing() -> None:
+    w = Watched()
+    w.write(10, 102, bytes([0x64, 0xFF, 0xFF, 0xFD, 0xFF, 0xFF]) + bytes(8) + (2100).to_bytes(4, "little"))
+    assert [x.value for x in w.monitor.writes(GOAL_POSITION)] == [2100]
+
+
 def test_goals_that_run_away_faster_than_allowed_are_blamed_though_each_step_is_small() -> None:
     w = Watched()
     w.torque(1)

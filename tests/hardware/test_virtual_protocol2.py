@@ -83,6 +83,14 @@ def test_packets_are_found_between_garbage(parts: list[tuple[bytes, Packet]]) ->
     assert [packet for packet in intact if packet in wanted] == wanted
 
 
+def test_a_packet_that_a_false_header_would_swallow_is_found() -> None:
+    packet = Packet(7, 0x03, bytes([116, 0, 0, 8, 0, 0]))
+    false = HEADER + bytes([1, 40, 0, 3])
+    found = read_all(false + packet.encode() + bytes(60))
+    assert [p for p in found if p.intact] == [packet]
+    assert len(found) == 2 and not found[0].intact
+
+
 @given(PACKETS, st.data())
 def test_no_single_flipped_bit_goes_unseen(packet: Packet, data: st.DataObject) -> None:
     wire = bytearray(packet.encode())

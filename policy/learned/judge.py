@@ -29,7 +29,7 @@ class Judge:
         self, hand: HandSpec, training: Training, config: BatchConfig, cache_folder: Path | None, fault_folder: Path
     ) -> None:
         self.seed = training.seed + SEED
-        judged = replace(config, worlds=training.ppo.judge_worlds, randomisation="off")
+        judged = replace(config, worlds=training.ppo.judge_worlds, randomisation="off", held_share=0.0)
         self.world = BatchWorld(
             hand, training.objects, judged, cache_folder=cache_folder, fault_folder=fault_folder / "judged"
         )

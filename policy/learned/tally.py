@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from statistics import fmean
 from typing import Any
 
@@ -10,7 +9,7 @@ from stable_baselines3.common.callbacks import BaseCallback
 
 from knuckle.policy.learned.curriculum import Curriculum
 from knuckle.policy.learned.reverse_curriculum import ReverseCurriculum
-from knuckle.sim.reorient.batch_world import BatchWorld
+from knuckle.sim.reorient.batch_world import HELD, BatchWorld
 from knuckle.sim.reorient.episode_goals import GIVEN
 
 
@@ -27,6 +26,7 @@ class Tally(BaseCallback):
         """Begin an update."""
         self.episodes: list[dict[str, Any]] = []
         self.drops = 0
+        self.held: list[tuple[bool, float]] = []
         self.terms: dict[str, list[float]] = {}
 
     def _on_step(self) -> bool:
@@ -37,9 +37,17 @@ class Tally(BaseCallback):
         for info in self.locals["infos"]:
             if "episode" in info:
                 self.episodes.append(info["episode"])
-                chosen = self.reverse.add if info["rung"] == GIVEN else partial(self.curriculum.add, info["rung"])
-                chosen(bool(info["is_success"]))
+                self._count(info["rung"], info["episode"], bool(info["is_success"]))
         return True
+
+    def _count(self, kind: str, episode: dict[str, Any], succeeded: bool) -> None:
+        """Count an episode of a rung or of another ``kind`` where that belongs."""
+        if kind == GIVEN:
+            self.reverse.add(succeeded)
+        elif kind == HELD:
+            self.held.append((succeeded, float(episode["t"])))
+        else:
+            self.curriculum.add(kind, succeeded)
 
     def figures(self) -> dict[str, float]:
         """Figures of the update, by name."""
@@ -50,4 +58,7 @@ class Tally(BaseCallback):
             figures["episode_s"] = fmean(episode["t"] for episode in self.episodes)
             figures["episode_goals"] = fmean(episode["goals"] for episode in self.episodes)
             figures["dropped"] = self.drops / len(self.episodes)
+        if self.held:
+            figures["success_held"] = fmean(won for won, _ in self.held)
+            figures["held_s"] = fmean(seconds for _, seconds in self.held)
         return figures

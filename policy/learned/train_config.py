@@ -28,6 +28,9 @@ class PpoConfig:
     surface: str = setting("table", "table, or air: the table goes after 2 s", choices=("table", "air"))
     starts: str = setting("settled", "where episodes begin", choices=("settled", "grasp", "mixed", "table"))
     warm_start: str = setting("", "a policy or run whose network, critic and normaliser the run begins with")
+    held_share: float = setting(
+        0.0, "share of episodes that begin in a grasp that holds, without the table", low=0.0, high=1.0
+    )
     shown: str = setting("", "folders of knuckle collect, with + between: some episodes begin in the midst of those")
     shown_share: float = setting(0.5, "share of episodes that begin so, where there are any", low=0.0, high=1.0)
     shown_steps: int = setting(6, "control steps before the goal was near, at first", low=1, high=10_000)

@@ -51,6 +51,7 @@ class Trainer:
             rung=self.curriculum.newest,
             surface=ppo.surface,
             starts=ppo.starts,
+            held_share=ppo.held_share,
             physics=ppo.physics,
             randomisation=ppo.randomisation,
             episode_s=ppo.episode_s,

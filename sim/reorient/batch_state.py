@@ -14,9 +14,8 @@ from knuckle.hardware.spec.hand_spec import Array
 from knuckle.sim.engine import mujoco
 from knuckle.sim.reorient.batch_world import BatchWorld
 from knuckle.sim.reorient.episode_meter import EpisodeMeter
-from knuckle.sim.scene import set_table
 
-_WORLD = ("smoothed", "_goal", "_steps", "_limit", "_start", "_angle", "_offset", "_seen")
+_WORLD = ("smoothed", "_goal", "_steps", "_limit", "_table_until", "_start", "_angle", "_offset", "_seen")
 _MODELS = ("stiffness", "damping", "mass", "scale")
 _METER = ("_total", "_length", "_goals")
 # The fields of a model that some row of the randomisation table writes.
@@ -71,9 +70,9 @@ def restore(world: BatchWorld, meter: EpisodeMeter, arrays: dict[str, Any], fact
         world._force.force[:] = _like(world._force.force, arrays, "force")
     if world.models.rows:
         _restore_models(world, arrays)
-    if world._removal_step >= 0:
-        for model, steps in zip(world.stepper.models, world.steps, strict=True):
-            set_table(model, bool(steps <= world._removal_step))
+    there = world._steps <= world._table_until
+    world.set_tables(np.flatnonzero(there), True)
+    world.set_tables(np.flatnonzero(~there), False)
     world.goals.share(facts["rung_shares"])
     world.guard.episodes, world.guard.broken = int(facts["episodes"]), int(facts["broken"])
     world._rng.bit_generator.state = facts["rng"]

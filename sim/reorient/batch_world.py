@@ -38,6 +38,9 @@ from knuckle.sim.scene import Scene, set_table
 from knuckle.sim.world import DROP_BELOW_TIPS, DROP_DISTANCE, TABLE_REMOVAL_S
 
 TABLE_FORCE = 0.2
+ALWAYS = 1 << 40
+HELD = "held"
+"""What an episode counts as that begins in a grasp, without the table."""
 SHOWN_SLACK_S = 2.0
 """How much longer than the expert a learner has that begins in the midst of what the expert did."""
 Mask = NDArray[np.bool_]
@@ -98,7 +101,10 @@ class BatchWorld:
             hand.control_rate_hz,
             round(config.episode_s * hand.control_rate_hz),
         )
-        self._removal_step = round(TABLE_REMOVAL_S * hand.control_rate_hz) if config.surface == "air" else -1
+        removal = round(TABLE_REMOVAL_S * hand.control_rate_hz) if config.surface == "air" else ALWAYS
+        self._removal = removal
+        self._table_until = np.full(n, removal, dtype=np.int64)
+        self._table_gone = np.zeros(n, dtype=bool)
         self.smoothed: Array = np.zeros((n, hand.dof))
         self.info: dict[str, NDArray[Any]] = {}
         self._goal: Array = np.zeros((4, n))
@@ -154,8 +160,7 @@ class BatchWorld:
         self.smoothed = self.chart.smooth(self._perturbed(self._checked(action)), self.smoothed)
         target = self.chart.target(self._layout.joints_of(self.stepper.states), self.smoothed)
         force = self._force.step(self.models.mass, self._rng) if self._force is not None else None
-        for world in np.flatnonzero(self._steps == self._removal_step):
-            set_table(self.stepper.models[world], False)
+        self.set_tables(np.flatnonzero(self._steps == self._table_until), False)
         self.stepper.advance(target, force)
         broken = self.guard.check(target, force)
         self._steps += 1
@@ -187,6 +192,16 @@ class BatchWorld:
         self._seen = self._noisy(np.ascontiguousarray(rows.T))
         return self._seen.copy()
 
+    def set_tables(self, worlds: NDArray[np.intp], there: bool) -> None:
+        """Put the tables of ``worlds`` there, or take them away."""
+        for world in worlds:
+            set_table(self.stepper.models[world], there)
+        self._table_gone[worlds] = not there
+
+    def kind_of(self, world: int) -> str:
+        """What the episode that ``world`` is in counts as: `HELD`, or the rung of its goals (`EpisodeGoals`)."""
+        return HELD if self._table_until[world] < 0 else self.goals.rung_of(world)
+
     def seed(self, seed: int) -> None:
         """Draw everything that follows from ``seed``: episodes begun from now on, goals and noise."""
         self._rng = np.random.default_rng(seed)
@@ -196,11 +211,12 @@ class BatchWorld:
         self.stepper.close()
 
     def _begin(self, worlds: NDArray[np.intp]) -> None:
-        if self._removal_step >= 0:
-            for world in worlds:
-                set_table(self.stepper.models[world], True)
+        self.set_tables(worlds[self._table_gone[worlds]], True)
+        self._table_until[worlds] = self._removal
         self.models.draw(worlds, self._rng)
         states = self.starts.draw(worlds, self.models.scale[worlds], self._rng)
+        if self.config.held_share > 0.0:
+            self._hold(worlds, states)
         given = self._show(worlds, states) if self.shown is not None else None
         self.stepper.states[worlds] = states
         position, quaternion = self._layout.object_pose_of(states)
@@ -233,6 +249,13 @@ class BatchWorld:
             remake=remake,
         )
 
+    def _hold(self, worlds: NDArray[np.intp], states: Array) -> None:
+        """Put grasps that hold without the table in the place of some of ``states``, and take the table away."""
+        chosen = np.flatnonzero(self._rng.random(len(worlds)) < self.config.held_share)
+        states[chosen], holds = self.starts.held(worlds[chosen], self._rng)
+        self._table_until[worlds[chosen[holds]]] = -1
+        self.set_tables(worlds[chosen[holds]], False)
+
     def _demonstrations(
         self, nominal: list[Scene], shown: Mapping[str, Shown] | None, share: float
     ) -> Demonstrations | None:
@@ -243,7 +266,9 @@ class BatchWorld:
     def _show(self, worlds: NDArray[np.intp], states: Array) -> tuple[NDArray[np.intp], Array]:
         """Put an expert's moments in the place of some of ``states``, those of ``worlds``: which, and their goals."""
         assert self.shown is not None
-        chosen, moment = self.shown.draw(worlds, self._rng)
+        tables = np.flatnonzero(self._table_until[worlds] >= 0)
+        chosen, moment = self.shown.draw(worlds[tables], self._rng)
+        chosen = tables[chosen]
         if len(chosen):
             states[chosen] = moment.states
             states[chosen, 1 + self._layout.object_q.start + 2] *= self.models.scale[worlds[chosen]]
@@ -294,9 +319,8 @@ class BatchWorld:
         success = five if self.reward.success_needs == "five" else near & loose
         moved = position - self._start
         fallen = norms(moved) > DROP_DISTANCE
-        if self._removal_step >= 0:
-            aloft = self._steps > self._removal_step
-            fallen |= aloft & (position[:, 2] < tips[..., 2].min(axis=1) - DROP_BELOW_TIPS)
+        aloft = self._steps > self._table_until
+        fallen |= aloft & (position[:, 2] < tips[..., 2].min(axis=1) - DROP_BELOW_TIPS)
         models = self.models
         torque = servo_torque(target, q, dq, models.stiffness, models.damping, self.hand.effort_limit)
         way = norms(moved[:, :2])

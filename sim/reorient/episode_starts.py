@@ -64,6 +64,20 @@ class EpisodeStarts:
         states[:, 0] = 0.0
         return states
 
+    def held(self, worlds: NDArray[np.intp], rng: np.random.Generator) -> tuple[Array, NDArray[np.bool_]]:
+        """States (n, nstate) of grasps that hold their object without the table, and where (n,) there are any; a
+        resting pose where there is none. InputError for starts of kind table, which know no grasps."""
+        if not self._stable:
+            raise InputError("starts on the table know no grasps", where="held_share", right="settled, grasp or mixed")
+        states, holds = np.zeros((len(worlds), self.stepper.states.shape[1])), np.zeros(len(worlds), dtype=bool)
+        for k, world in enumerate(worlds):
+            stable = self._stable[self._of_world[world]]
+            pool = stable.grasps[stable.in_air]
+            holds[k] = len(pool) > 0
+            states[k] = pool[rng.integers(len(pool))] if holds[k] else stable.settled[0]
+        states[:, 0] = 0.0
+        return states, holds
+
     def _one(self, stable: StableStarts, rng: np.random.Generator) -> Array:
         from_grasps = self.kind == "grasp" or (self.kind == "mixed" and rng.random() < 0.5)
         pool = stable.grasps if from_grasps and len(stable.grasps) else stable.settled

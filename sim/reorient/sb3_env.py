@@ -57,7 +57,7 @@ class ReorientVecEnv(VecEnv):
                     "terminal_observation": last[k],
                     "TimeLimit.truncated": bool(truncated[k] and not terminated[k]),
                     "is_success": episode.goals > 0,
-                    "rung": world.goals.rung_of(int(k)),
+                    "rung": world.kind_of(int(k)),
                     "episode": {
                         "r": episode.total,
                         "l": episode.length,

@@ -54,6 +54,8 @@ class Perception:
         self.last_problem = ""
         self._images: dict[int, DepthImage] = {}
         self._infos: dict[int, Intrinsics] = {}
+        self._refused: dict[int, str] = {}
+        self._pinhole: Intrinsics | None = None
 
     @property
     def dropped(self) -> int:
@@ -67,7 +69,12 @@ class Perception:
         return [] if q is None else self._clouds(self.pairing.push_joints(stamp_ns, q))
 
     def on_camera_info(self, stamp_ns: int, intrinsics: Intrinsics) -> list[Cloud]:
-        """The intrinsics of the image of the same stamp."""
+        """The intrinsics of the image of the same stamp; refused where they are not those of the first cloud's."""
+        if self._pinhole is not None and intrinsics != self._pinhole:
+            self.refuse_camera_info(
+                f"camera_info: {_changes(self._pinhole, intrinsics)}; restart perception if meant", stamp_ns
+            )
+            return []
         self._infos[stamp_ns] = intrinsics
         _keep_newest(self._infos, self.config.waiting)
         return self._match(stamp_ns)
@@ -75,6 +82,10 @@ class Perception:
     def on_image(self, image: DepthImage) -> list[Cloud]:
         """A depth image; the clouds that it completes (its own only if the joint states have reached it)."""
         self.counts.frames += 1
+        if image.stamp_ns in self._refused:
+            self.last_problem = self._refused.pop(image.stamp_ns)
+            self.counts.no_camera_info += 1
+            return []
         self._images[image.stamp_ns] = image
         clouds = self._match(image.stamp_ns)
         lost = _keep_newest(self._images, self.config.waiting)
@@ -83,10 +94,15 @@ class Perception:
             self.last_problem = "depth images without a camera_info of the same stamp"
         return clouds
 
-    def refuse_camera_info(self, problem: str) -> None:
-        """Note a camera_info that has no usable intrinsics."""
+    def refuse_camera_info(self, problem: str, stamp_ns: int) -> None:
+        """Note a camera_info that has no usable intrinsics; the image of its stamp is dropped, now or when it comes."""
         self.counts.bad_camera_info += 1
         self.last_problem = problem
+        if self._images.pop(stamp_ns, None) is not None:
+            self.counts.no_camera_info += 1
+        else:
+            self._refused[stamp_ns] = problem
+            _keep_newest(self._refused, self.config.waiting)
 
     def _match(self, stamp_ns: int) -> list[Cloud]:
         if stamp_ns not in self._images or stamp_ns not in self._infos:
@@ -98,6 +114,8 @@ class Perception:
             self.counts.bad_image += 1
             self.last_problem = str(error)
             return []
+        # From here on the camera may not become another one unseen.
+        self._pinhole = intrinsics
         return self._clouds(self.pairing.push_frame(frame))
 
     def _clouds(self, pairs: list[Paired]) -> list[Cloud]:
@@ -122,6 +140,12 @@ class Perception:
     def _refuse_joints(self, problem: str) -> None:
         self.counts.bad_joint_state += 1
         self.last_problem = problem
+
+
+def _changes(before: Intrinsics, now: Intrinsics) -> str:
+    """What is no longer as it was, in words."""
+    fields = {name: (getattr(before, name), getattr(now, name)) for name in ("width", "height", "fx", "fy", "cx", "cy")}
+    return ", ".join(f"{name} was {old:.6g} and is {new:.6g}" for name, (old, new) in fields.items() if old != new)
 
 
 def _keep_newest(held: dict[int, T], n: int) -> int:

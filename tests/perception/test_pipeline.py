@@ -119,6 +119,23 @@ def test_images_without_their_camera_info_are_counted(scene: Any) -> None:
     assert perception.counts.no_camera_info == perception.dropped == 3
 
 
+@pytest.mark.parametrize("info_first", [True, False])
+def test_a_camera_that_becomes_another_one_is_refused_and_named(scene: Any, info_first: bool) -> None:
+    perception = Perception()
+    assert len(feed(perception, scene, image_of(scene, 10**9))) == 1
+    other = replace(scene.frame.intrinsics, fx=2.0 * scene.frame.intrinsics.fx)
+    for n in range(2, 5):
+        calls = [
+            lambda n=n: perception.on_camera_info(n * 10**9, other),
+            lambda n=n: perception.on_image(image_of(scene, n * 10**9)),
+        ]
+        assert all(call() == [] for call in (calls if info_first else calls[::-1]))
+        assert perception.on_joint_state(n * 10**9, scene.spec.joint_names, scene.q.tolist()) == []
+    assert "fx was" in perception.last_problem and "restart perception" in perception.last_problem
+    assert (perception.counts.bad_camera_info, perception.counts.no_camera_info, perception.dropped) == (3, 3, 3)
+    assert len(feed(perception, scene, image_of(scene, 6 * 10**9))) == 1
+
+
 def test_padded_rows_and_big_endian_bytes_are_read_as_they_are(scene: Any) -> None:
     plain = image_of(scene, 10**9)
     mm = np.frombuffer(plain.data, dtype="<u2").reshape(plain.height, plain.width)

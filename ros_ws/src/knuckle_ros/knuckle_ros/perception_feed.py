@@ -29,7 +29,7 @@ def feed(perception: Perception, topic: str, message: Any) -> list[Cloud]:
     try:
         return perception.on_camera_info(stamp_ns, intrinsics_of(message.width, message.height, message.k, message.p))
     except InputError as error:
-        perception.refuse_camera_info(str(error))
+        perception.refuse_camera_info(str(error), stamp_ns)
         return []
 
 

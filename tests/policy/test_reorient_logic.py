@@ -140,6 +140,27 @@ def test_scene_states_depend_on_stamps_not_on_the_order_of_arrival(order: list[i
     assert all(s.q[0] == s.stamp_ns / PERIOD_NS - 1 for s in seen)
 
 
+@pytest.mark.parametrize("pose_first", [True, False])
+def test_a_pose_between_joint_states_is_paired_with_the_joints_of_its_moment(pose_first: bool) -> None:
+    ms, tracker = 1_000_000, SceneTracker(HAND)
+    seen: list[SceneState | None] = []
+    for k in range(8):
+        pose = (40 * k + 30) * ms, np.zeros(3), rotations.IDENTITY
+        if pose_first:
+            seen.append(tracker.push_pose(*pose))
+        seen.append(tracker.push_joints(40 * (k + 1) * ms, np.full(9, 0.1 * (k + 1)), np.full(9, 1.0 * (k + 1))))
+        if not pose_first:
+            seen.append(tracker.push_pose(*pose))
+    states = [state for state in seen if state is not None]
+    assert [state.stamp_ns for state in states] == [(40 * k + 30) * ms for k in range(1, 8)]
+    assert all(np.allclose(state.q, 0.1 * state.stamp_ns / (40 * ms)) for state in states)
+    assert all(np.allclose(state.dq, state.stamp_ns / (40 * ms)) for state in states)
+    assert tracker.push_pose(states[-1].stamp_ns, np.zeros(3), rotations.IDENTITY) is None
+    tracker.push_joints(2000 * ms, np.zeros(9), np.zeros(9))
+    tracker.push_pose(2030 * ms, np.zeros(3), rotations.IDENTITY)
+    assert tracker.push_joints(2200 * ms, np.zeros(9), np.zeros(9)) is None
+
+
 def test_velocity_and_spin_come_from_successive_poses() -> None:
     tracker = SceneTracker(HAND)
     turn = rotations.from_axis_angle(np.array([0.0, 0.0, 1.0]), np.array(0.05))

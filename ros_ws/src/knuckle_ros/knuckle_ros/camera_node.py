@@ -48,6 +48,7 @@ class Config(CameraSettings):
     width: int = setting(320, "columns of the simulated picture", low=16, high=1920, unit="px")
     height: int = setting(180, "rows of the simulated picture", low=16, high=1080, unit="px")
 
+    every: int = setting(1, "of so many frames of a real camera one is published (60 Hz: 5 for 12)", low=1, high=90)
     camera_file: str = setting("", "file of `knuckle calibrate camera`: where a real camera stands")
     hand: str = setting("dclaw3", "hand that a real camera stands over")
 
@@ -76,7 +77,7 @@ class CameraNode:
         self._reader: CameraReader | None = None
         self.virtual: VirtualCamera | None = None
         self._control: CameraControl | None = None
-        self._line, self._dropped = "", 0
+        self._line, self._dropped, self._read = "", 0, 0
         try:
             self._open(name, context)
         except BaseException:
@@ -150,6 +151,9 @@ class CameraNode:
         self.diagnostics.produced(seconds)
 
     def _publish(self, frame: DepthFrame) -> None:
+        self._read += 1
+        if self.config.source == "realsense" and self._read % self.config.every:
+            return
         self._send(frame)
         self.diagnostics.produced((time.monotonic_ns() - frame.arrival_ns) * 1e-9)
 

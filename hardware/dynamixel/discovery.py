@@ -79,7 +79,7 @@ def answered_twice(bus: ServoBus, servo: int) -> bool:
     Two answers to a ping that follow each other are counted. Two at once, alike to the bit, are heard as one: so what
     no two servos share, position, voltage and tick, is read as well, and comes garbled from two.
     """
-    if bus.answers(servo) > 1:
+    if bus.answers(servo) > 1 and bus.answers(servo) > 1:
         return True
     model = next(iter(MODELS.values()))
     first, last = model.register("realtime_tick"), model.register("present_temperature")

@@ -24,7 +24,6 @@ from knuckle.hardware.dynamixel.servo_watch import ServoWatch
 from knuckle.hardware.dynamixel.torque_ramp import TorqueRamp
 from knuckle.hardware.dynamixel.units import Ints, JointScale
 from knuckle.hardware.spec.contracts import HandCommand, HandState
-from knuckle.hardware.spec.dynamixel_table import PULSES_PER_TURN
 from knuckle.hardware.spec.hand_spec import Array, HandSpec
 
 Mask = NDArray[np.bool_]
@@ -272,8 +271,8 @@ class Drive:
         if releasing and self.ramp.down:
             self._engaged = np.zeros_like(may)
         self._torque_off(self.ramp.on & ~self._engaged)
-        # Only where this cycle's own reading says where the joint is.
-        self._torque_on(self._engaged & (self.watch.misses == 0) & ~self.ramp.on)
+        # Only where this cycle's own reading says where the joint is, and that is where it may be.
+        self._torque_on(self._engaged & (self.watch.misses == 0) & ~self._beyond() & ~self.ramp.on)
         self.ramp.advance(dt_s, releasing=releasing)
         stopped = self.poll.expired & self.ramp.on
         if stopped.any() and mode == HOLDING:
@@ -287,9 +286,12 @@ class Drive:
             self.group.fill("torque_enable", 0, silent)
 
     def _here(self) -> Ints:
-        """The measured posture as goals, in pulses: within the limits where a joint gave a little beyond them."""
+        """The measured posture as goals, in pulses, never beyond the limits.
+
+        A joint under torque that reads far beyond them, by its reading or by force, keeps the goal that it has.
+        """
         inside = np.clip(self._position, self._lowest, self._highest)
-        return np.where(self._beyond(), np.clip(self._position, 0, PULSES_PER_TURN - 1), inside)
+        return np.where(self._beyond() & self.ramp.on, self._goals, inside)
 
     def _beyond(self) -> Mask:
         """Joints that stand beyond their limits by more than a little."""

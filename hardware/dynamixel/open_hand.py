@@ -26,6 +26,9 @@ from knuckle.hardware.dynamixel.units import JointScale, torque_per_unit
 from knuckle.hardware.spec.dynamixel_table import MODELS
 from knuckle.hardware.spec.hand_spec import HandSpec
 
+OPENING_S = 0.05
+"""Before anything moves there is time to wait for an answer."""
+
 
 def open_bus(path: str, baud: int, answer_s: float) -> ServoBus:
     """The bus behind port ``path``; a slow USB adapter's latency is added to the wait. DeviceError where it fails."""
@@ -49,7 +52,8 @@ def open_drive(
     (port, servos) and InputError (calibration) in one line, with the port closed again.
     """
     config, profile = validate(config or DriveConfig(), where="hand"), profile or drive_profile(spec)
-    bus = open_bus(path, baud or profile.baud, config.answer_s)
+    patience_s = max(0.0, OPENING_S - config.answer_s)
+    bus = open_bus(path, baud or profile.baud, config.answer_s + patience_s)
     try:
         found = discover(bus, spec, profile.models)
         numbers = {servo.id: servo.model_number for servo in found}
@@ -63,6 +67,7 @@ def open_drive(
             configure(bus, model, profile, servo.id, config.watchdog_ms)
         group = ServoGroup(bus, model, [servo.id for servo in found])
         group.fast = group.has_fast_read()
+        bus.port.answer_s -= patience_s
         scale = JointScale(calibration.sign, calibration.offset, torque_per_unit(model))
         drive = Drive(spec, group, profile, scale, config)
         # One round of the slow poll, so that temperatures are known before anything may move.

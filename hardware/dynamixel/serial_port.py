@@ -91,6 +91,12 @@ class ServoPort(PortHandler):  # type: ignore[misc]  # the SDK has no types
         except (OSError, termios.error) as error:
             raise self._lost(error) from error
 
+    def drain(self, until_ms: float) -> None:
+        """Throw away what comes until ``until_ms`` of this port's clock."""
+        while (left_ms := until_ms - self.getCurrentTime()) > 0.0:
+            self.setPacketTimeoutMillis(left_ms)
+            self.readPort(CHUNK)
+
     def readPort(self, length: int) -> bytes:
         """Up to ``length`` bytes; where none are there, wait for some until the packet's time is over."""
         if self._budget <= 0:

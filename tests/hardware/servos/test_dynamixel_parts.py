@@ -137,3 +137,32 @@ def test_ctrl_c_while_a_joint_is_homed_leaves_the_hand_limp_and_no_file(pty_benc
     assert "will creep against its upper and its lower stop" in said
     eventually(lambda: not any(servo.torque_on for servo in bench.bus.servos), "limp")
     assert not out.exists()
+
+
+def test_a_late_answer_is_never_taken_for_the_answer_to_something_else(wire_hand) -> None:
+    hand = wire_hand(answer_s=0.006)
+    hand.open()
+    bus, model = hand.servos, hand.model
+    hand.bus.stations[4].heat.temperature = 33.0
+    hand.bus.advance(hand.port.now_ns + 2_000_000)
+    hand.fault("servo:21 slow by 19 ms")
+    with pytest.raises(DeviceError):
+        for _ in range(3):
+            bus.read(21, model.register("present_temperature"))
+    hand.mend()
+    # One byte as well, and asked for while answers of 33 degrees are still under way.
+    for _ in range(5):
+        assert bus.read(21, model.register("hardware_error_status")) == 0
+        assert bus.read(21, model.register("bus_watchdog")) == 10
+
+
+def test_answers_that_come_late_now_and_then_stop_nothing(wire_hand) -> None:
+    hand = wire_hand()
+    drive = hand.armed()
+    rng = np.random.default_rng(3)
+    for _ in range(120):
+        hand.fault(f"servo:{int(rng.choice(drive.group.ids))} slow by {rng.uniform(3.0, 25.0):.1f} ms for 12 ms")
+        hand.run(3)
+    assert drive.fault == ""
+    assert not drive.state.error.any()
+    assert drive.watch.lost_cycles_total < 60

@@ -111,7 +111,7 @@ def make_scene(
     return lambda late_s=100.0: Scene(tmp_path, run_graph, probe, late_s)
 
 
-@pytest.mark.parametrize("fault", ["unplug", "freeze", "zero"])
+@pytest.mark.parametrize("fault", ["unplug", "freeze", pytest.param("zero", marks=pytest.mark.slow)])
 def test_a_camera_that_fails_makes_perception_stale_and_the_hand_hold_until_it_is_rearmed(
     make_scene: Callable[..., Scene], fault: str
 ) -> None:
@@ -158,7 +158,7 @@ def test_a_recording_is_played_to_the_bus_and_its_end_is_said(
     path.write_text(
         "processes: {camera: {}}\n"
         "nodes: {camera: {module: camera_node, process: camera, parameters: "
-        f"{{source: realsense, playback: {legacy}, decimation: 1, late_frame_s: 100.0}}}}}}\n"
+        f"{{source: realsense, playback: {legacy}, decimation: 1, late_frame_s: 100.0, every: 3}}}}}}\n"
     )
     run = run_graph(str(path))
     run.wait_for("process camera: running")
@@ -171,6 +171,8 @@ def test_a_recording_is_played_to_the_bus_and_its_end_is_said(
         assert time.monotonic() < deadline, reports[-1:]
         time.sleep(0.01)
     assert all((image.width, image.height, image.encoding) == (64, 48, "16UC1") for image in images)
+    # Of 12 frames every third; discovery and a busy machine may cost some.
+    assert len(images) <= 4
 
 
 def test_a_recording_cut_short_ends_the_run_with_its_line(tmp_path: Path, run_graph: Callable[..., Any]) -> None:

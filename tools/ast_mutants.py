@@ -7,7 +7,7 @@
     statements      calls, assignments and raises removed; return None
 
 Texts (messages, docstrings), annotations, imports and decorators are left as they are, and so are the arguments of an
-exception that is raised.
+exception that is raised and zip's ``strict``, which guards against what cannot be.
 """
 
 from __future__ import annotations
@@ -40,9 +40,13 @@ _OPERATORS: dict[type[ast.operator], type[ast.operator]] = {
 }
 
 
+Path = tuple[tuple[str, int | None], ...]
+"""The way from a module's root to a node: fields, and places in lists."""
+
+
 @dataclass(frozen=True)
 class Mutant:
-    """One change: a ``key`` that survives edits elsewhere, where it is, and the changed module.
+    """One change: a ``key`` that survives edits elsewhere, and where it is.
 
     ``function`` is the qualified name of the function it lies in, empty where it is code that runs at import.
     """
@@ -50,7 +54,14 @@ class Mutant:
     key: str
     line: int
     function: str
-    tree: ast.Module
+    original: ast.Module
+    path: Path
+    changed: ast.AST
+
+    @property
+    def tree(self) -> ast.Module:
+        """The changed module."""
+        return _replaced(self.original, self.path, self.changed)
 
 
 def mutants(name: str, source: str) -> list[Mutant]:
@@ -65,11 +76,8 @@ def mutants(name: str, source: str) -> list[Mutant]:
             seen[key] += 1
             key += f" ({seen[key]})" if seen[key] > 1 else ""
             line = getattr(node, "lineno", 0)
-            found.append(Mutant(key, line, function, _replaced(tree, path, changed)))
+            found.append(Mutant(key, line, function, tree, path, changed))
     return found
-
-
-Path = tuple[tuple[str, int | None], ...]
 
 
 def _places(tree: ast.Module) -> Iterator[tuple[Path, str]]:
@@ -81,7 +89,8 @@ def _places(tree: ast.Module) -> Iterator[tuple[Path, str]]:
             if field in _LEFT.get(type(node), ()):
                 continue
             for child, index in _children(value):
-                if _is_text(child) or isinstance(child, _SKIPPED):
+                strict = isinstance(child, ast.keyword) and child.arg == "strict"
+                if strict or _is_text(child) or isinstance(child, _SKIPPED):
                     continue
                 step = (*path, (field, index))
                 if isinstance(child, ast.FunctionDef):

@@ -2,7 +2,7 @@
 
 python tools/mutate_safety.py               every mutant; fails where one survives that mutants.md does not explain
 python tools/mutate_safety.py limiter.py    those of some modules
-python tools/mutate_safety.py --reach DIR   keeps in DIR which test reaches which line, or takes it from there
+python tools/mutate_safety.py --keep DIR    keeps in DIR which test reaches which line and what was killed, and goes on
 
 The tests are collected once. For each mutant the process forks, and the child puts the changed code in the place of the
 function's and runs the tests that reach the line, the quickest first, until one fails. Code that runs at import is
@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import gc
+import hashlib
 import importlib.abc
 import importlib.machinery
 import os
@@ -37,19 +38,25 @@ PACKAGE = "knuckle.hardware.safety"
 EXPLAINED = FOLDER / "mutants.md"
 TESTS = sorted(str(path) for path in (ROOT / "tests" / "hardware").glob("test_safety_*.py"))
 QUIET = ["-q", "-x", "-p", "no:cacheprovider", "--timeout=0", "-p", "no:faulthandler"]
-LONGEST_S = 120.0
+LONGEST_S = 600.0
 LONGEST_CPU_S = 40
 KILLED, SURVIVED = 1, 0
+APART = "watchdog"
 
 Outcome = Callable[[], int]
 
 
 def quick_examples() -> None:
-    """The same examples for every mutant, and none kept."""
+    """The same few examples for every mutant, none kept or made smaller: whether one fails is all that counts."""
     import hypothesis
 
     hypothesis.settings.register_profile(
-        "mutants", deadline=None, derandomize=True, database=None, print_blob=False, max_examples=60
+        "mutants",
+        deadline=None,
+        derandomize=True,
+        database=None,
+        max_examples=25,
+        phases=[hypothesis.Phase.explicit, hypothesis.Phase.generate],
     )
     hypothesis.settings.load_profile("mutants")
 
@@ -94,11 +101,14 @@ class Failures:
 
     def __init__(self) -> None:
         self.failed = False
+        self.first = ""
+        """The test that failed first."""
 
     @pytest.hookimpl
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Note a failure, of the test or of what it needs."""
-        self.failed = self.failed or report.failed
+        if report.failed and not self.failed:
+            self.failed, self.first = True, report.nodeid
 
     def run(self, items: Sequence[pytest.Item]) -> int:
         """Run tests until one fails."""
@@ -142,8 +152,9 @@ class Reach:
         return KILLED if failures.failed else SURVIVED
 
     def of(self, name: str, line: int) -> list[pytest.Item]:
-        """The tests that run a line, the quickest first."""
-        return [self.items[n] for n in self.in_order(self._lines.get(name, {}).get(line, [])) if n in self.items]
+        """The tests that run a line, the quickest first; those with processes are for the watchdog's modules alone."""
+        names = self.in_order(self._lines.get(name, {}).get(line, []))
+        return [self.items[n] for n in names if n in self.items and (APART in name or APART not in n)]
 
     def in_order(self, names: Sequence[str]) -> list[str]:
         """Names of tests, the quickest first."""
@@ -156,7 +167,7 @@ class Functions:
     def __init__(self) -> None:
         self._live: dict[tuple[str, str], list[types.FunctionType]] = {}
         for thing in gc.get_objects():
-            if isinstance(thing, types.FunctionType) and thing.__module__.startswith(f"{PACKAGE}."):
+            if isinstance(thing, types.FunctionType) and str(thing.__module__).startswith(f"{PACKAGE}."):
                 key = (thing.__module__.rpartition(".")[2], thing.__code__.co_qualname)
                 self._live.setdefault(key, []).append(thing)
 
@@ -195,6 +206,26 @@ class Changed(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         exec(compile(self._mutant.tree, self._path, "exec"), module.__dict__)
 
 
+class Killed:
+    """Mutants that were killed before, in a file, so that what was broken off goes on; of unchanged code alone."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._known = set(path.read_text().splitlines()) if path.exists() else set()
+        self._code = {p.name: hashlib.sha256(p.read_bytes()).hexdigest()[:12] for p in FOLDER.glob("*.py")}
+
+    def __contains__(self, key: str) -> bool:
+        return self._line(key) in self._known
+
+    def add(self, key: str) -> None:
+        """Note one."""
+        with self._path.open("a") as record:
+            record.write(f"{self._line(key)}\n")
+
+    def _line(self, key: str) -> str:
+        return f"{self._code[key.split(' ')[0]]} {key}"
+
+
 class Live:
     """A pytest plugin: instead of running what was collected, it tries every mutant inside a function on it."""
 
@@ -202,6 +233,7 @@ class Live:
         self.chosen, self.progress, self.folder = chosen, progress, folder
         self.failures = Failures()
         self.order: list[str] = []
+        self._noticed: dict[tuple[str, str], list[str]] = {}
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_collection(self) -> None:
@@ -219,14 +251,29 @@ class Live:
         gc.freeze()
         for name, found in self.chosen.items():
             for mutant in found:
-                items = reach.of(name, mutant.line)
-
-                def work(name: str = name, mutant: Mutant = mutant, items: list[pytest.Item] = items) -> int:
-                    functions.change(name, mutant)
-                    return self.failures.run(items)
-
-                self.progress(mutant.key, Forked(work).code != SURVIVED)
+                self.progress(mutant.key, self._try(name, mutant, reach.of(name, mutant.line), functions))
         return True
+
+    def _try(self, name: str, mutant: Mutant, items: list[pytest.Item], functions: Functions) -> bool:
+        """Whether a test of ``items`` fails: first those that noticed changes of the same function, the last first."""
+        place = (name, mutant.function)
+        noticed = self._noticed.setdefault(place, [])
+        items.sort(key=lambda item: -noticed.index(item.nodeid) if item.nodeid in noticed else 1)
+        read, write = os.pipe()
+
+        def work() -> int:
+            functions.change(name, mutant)
+            code = self.failures.run(items)
+            os.write(write, self.failures.first.encode())
+            return code
+
+        killed = Forked(work).code != SURVIVED
+        os.close(write)
+        with os.fdopen(read, "rb") as heard:
+            first = heard.read().decode()
+        if first:
+            self._noticed[place] = [n for n in noticed if n != first] + [first]
+        return killed
 
 
 class Sorted:
@@ -268,14 +315,16 @@ def explained() -> dict[str, str]:
 class Score:
     """Counts, and says what survives as soon as it does."""
 
-    def __init__(self, total: int) -> None:
-        self.total, self.tried = total, 0
+    def __init__(self, total: int, killed: Killed) -> None:
+        self.total, self.tried, self._killed = total, 0, killed
         self.survivors: list[str] = []
 
     def note(self, key: str, killed: bool) -> None:
         """One more was tried."""
         self.tried += 1
-        if not killed:
+        if killed:
+            self._killed.add(key)
+        else:
             self.survivors.append(key)
             print(f"survived: {key}", flush=True)
         if self.tried % 100 == 0:
@@ -286,27 +335,31 @@ def main(words: list[str]) -> int:
     """Try the mutants of the modules that are named, all where none is; 1 where one survives unexplained."""
     parser = argparse.ArgumentParser(prog="mutate_safety")
     parser.add_argument("names", nargs="*", help="modules of hardware/safety")
-    parser.add_argument("--reach", type=Path, help="folder to keep in which test reaches which line")
+    parser.add_argument(
+        "--keep", type=Path, help="folder that keeps which test reaches which line, and what was killed"
+    )
     parser.add_argument("--nice", type=int, default=15, help="how far to yield to everything else")
     asked = parser.parse_args(words)
     os.nice(asked.nice)
     with tempfile.TemporaryDirectory() as temporary:
-        folder: Path = asked.reach or Path(temporary)
+        folder: Path = asked.keep or Path(temporary)
         folder.mkdir(parents=True, exist_ok=True)
         return mutate(asked.names, folder)
 
 
 def mutate(names: list[str], folder: Path) -> int:
-    """As ``main``; ``folder`` keeps which test reaches which line."""
+    """As ``main``; ``folder`` keeps which test reaches which line, and what was killed."""
     wanted = names or sorted(path.name for path in FOLDER.glob("*.py"))
     found = {name: mutants(name, (FOLDER / name).read_text(encoding="utf-8")) for name in wanted}
-    score = Score(sum(map(len, found.values())))
+    killed = Killed(folder / "killed")
+    left = {name: [mutant for mutant in each if mutant.key not in killed] for name, each in found.items()}
+    score = Score(sum(map(len, left.values())), killed)
     began, cpu = time.monotonic(), os.times()
     read, write = os.pipe()
 
     def live() -> int:
         """In a child, so that this process stays free of what is to be changed at import."""
-        inside = {name: [m for m in each if m.function] for name, each in found.items()}
+        inside = {name: [m for m in each if m.function] for name, each in left.items()}
         with os.fdopen(write, "w") as told:
             plugin = Live(inside, lambda key, killed: print(int(killed), key, file=told, flush=True), folder)
             code = int(pytest.main([*QUIET, *TESTS], plugins=[plugin]))
@@ -328,7 +381,7 @@ def mutate(names: list[str], folder: Path) -> int:
                 score.note(rest, word == "1")
     if os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) or not order:
         raise SystemExit("the tests could not be collected, or fail without any mutant")
-    for name, each in found.items():
+    for name, each in left.items():
         for mutant in each:
             if not mutant.function:
                 score.note(mutant.key, noticed_at_import(name, mutant, order))
@@ -346,9 +399,9 @@ def judge(score: Score, found: dict[str, list[Mutant]], wall_s: float, cpu_s: fl
         print(f"not explained: {key}")
     for key in stale:
         print(f"explained, but killed or gone: {key}")
-    survivors = len(score.survivors)
+    total, survivors = len(keys), len(score.survivors)
     print(
-        f"{score.total - survivors} of {score.total} mutants killed, {survivors - len(open_ones)} explained, "
+        f"{total - survivors} of {total} mutants killed, {survivors - len(open_ones)} explained, "
         f"{len(open_ones)} not; {wall_s:.0f} s, {cpu_s:.0f} CPU seconds"
     )
     return 1 if open_ones or stale else 0

@@ -315,3 +315,37 @@ def test_hold_keeps_the_posture_measured_on_entering(rig):
     rig.run(500 * MS)
     assert np.array_equal(rig.raw.q, entered)
     assert rig.hand.status().reason == "hold asked by 'operator'"
+
+
+def test_a_clock_that_runs_backwards_by_a_nanosecond_is_noticed_and_late_commands_are_counted_anew(rig):
+    lease = rig.armed()
+    rig.send(lease, validity=1)
+    rig.run(20 * MS)
+    assert rig.hand.status().miss_share > 0.0
+    rig.hand.tick(rig.now - 1)
+    assert rig.hand.status().reason == "the clock ran backwards by 0 ms"
+    assert (rig.hand.status().miss_share, rig.hand.status().expired) == (0.0, 1)
+
+
+def test_time_may_begin_at_zero(rig):
+    rig.hand.tick(0)
+    assert rig.hand.history() == []
+
+
+def test_a_fault_is_stamped_with_the_time_of_the_command_that_brought_it(rig):
+    lease = rig.armed()
+    rig.send(lease)
+    rig.now += 3 * MS
+    rig.refused("NaN", lease, np.full(SPEC.dof, math.nan))
+    assert rig.hand.status().since_ns == rig.now
+
+
+def test_a_fault_outside_the_hand_leads_to_hold_and_leaves_a_stop_alone(rig):
+    lease = rig.armed()
+    rig.hand.fault("the roof leaks")
+    assert (state_of(rig), rig.hand.status().reason) == (State.HOLD, "the roof leaks")
+    rig.refused("the roof leaks", lease)
+    rig.hand.arm("policy")
+    rig.hand.emergency_stop("page")
+    rig.hand.fault("the roof leaks")
+    assert state_of(rig) is State.STOPPED

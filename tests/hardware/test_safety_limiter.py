@@ -110,7 +110,7 @@ def in_envelope(limited: Limited, measured, stamp) -> bool:
 values = st.one_of(st.sampled_from(EDGES), st.floats(-4.0, 4.0), st.floats(allow_nan=True, allow_infinity=True))
 
 
-@settings(max_examples=300)
+@settings(max_examples=3 * settings.default.max_examples)
 @given(
     st.lists(
         st.tuples(

@@ -243,7 +243,7 @@ def state_is_live(player: Player) -> bool:
     return player.rig.now - player.accepted < 250 * MS
 
 
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=2 * settings.default.max_examples)
 @given(st.lists(acts, max_size=40))
 def test_no_sequence_of_inputs_reaches_the_servos_outside_the_envelope(make_rig, sequence):
     with tempfile.TemporaryDirectory() as folder:

@@ -210,8 +210,11 @@ def test_a_hot_servo_is_released_the_hand_holds_and_an_operator_must_acknowledge
     assert rig.raw.effort_limit[4] == 0.0
     rig.send(rig.hand.arm("policy"))
     assert np.array_equal(rig.raw.effort_limit, TORQUE)
-    assert rig.raw.calls[-3][0] == "limit_effort"
-    assert rig.raw.calls[-2][0] == "arm"
+    calls = rig.raw.made("limit_effort")
+    rig.run(50 * MS)
+    assert rig.raw.made("limit_effort") == calls
+    assert rig.raw.calls[-8][0] == "limit_effort"
+    assert rig.raw.calls[-7][0] == "arm"
 
 
 @pytest.mark.parametrize("bit", [SILENT, REBOOTED, 0x20])
@@ -305,3 +308,10 @@ def test_what_is_wrong_outside_the_hand_holds_it_and_keeps_it_from_being_armed(r
 
 def state_of(rig) -> State:
     return rig.hand.status().state
+
+
+def test_effort_of_exactly_what_is_too_much_is_not_yet_too_much(guard, state_at):
+    for at in (0, 1000):
+        guard.take(state_at(T + at * MS, SPEC.home, effort=one(TORQUE[4] + 0.25 * TORQUE[4])))
+    assert not guard.locked
+    assert guard.limit[4] == pytest.approx(0.4 * TORQUE[4])

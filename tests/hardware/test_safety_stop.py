@@ -42,6 +42,19 @@ def test_a_stop_holds_latches_and_outlives_the_process(rig, tmp_path, make_rig):
     assert state_of(make_rig(tmp_path)) is State.HOLD
 
 
+def test_the_latch_says_when_the_stop_came(rig, tmp_path):
+    rig.hand.emergency_stop("page")
+    assert '"stamp_ns": 0}' in (tmp_path / "stop.json").read_text()
+    rig.run(30 * MS)
+    rig.hand.emergency_stop("page")
+    assert f'"stamp_ns": {rig.now}' in (tmp_path / "stop.json").read_text()
+
+
+def test_a_long_source_of_a_stop_is_cut_to_64_characters_in_the_latch(rig, tmp_path):
+    rig.hand.emergency_stop("x" * 100)
+    assert f'"{"x" * 64}"' in (tmp_path / "stop.json").read_text()
+
+
 def test_the_latch_is_on_disk_before_the_stop_acts(rig, tmp_path):
     rig.armed()
     seen = []

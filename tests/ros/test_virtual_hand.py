@@ -37,13 +37,15 @@ nodes:
   hand:
     module: hand_node
     process: driver
-    parameters: {autostart: true, latch_file: LATCH, model: dclaw3, port: "PATH", calibration: "FILE", watchdog_s: 5.0}
+    parameters:
+      {autostart: true, latch_file: LATCH, model: dclaw3, port: "PATH", calibration: "FILE",
+       watchdog_s: 5.0, answer_ms: 200.0}
 """
 Start = Callable[..., Any]
 HOLD, ARMED = 0, 1
 
 
-def wait_until(condition: Callable[[], bool], what: str, timeout_s: float = 30.0) -> None:
+def wait_until(condition: Callable[[], bool], what: str, timeout_s: float = 60.0) -> None:
     deadline = time.monotonic() + timeout_s
     while not condition():
         assert time.monotonic() < deadline, what
@@ -124,7 +126,7 @@ def test_a_hand_without_calibration_ends_the_run_in_one_line(
     text = PORT.replace("LATCH", str(tmp_path / "stop.json")).replace("FILE", str(tmp_path / "none.json"))
     graph.write_text(text.replace("PATH", port.path))
     run = run_graph(str(graph))
-    assert run.wait(30.0) == 2
+    assert run.wait(90.0) == 2
     assert any("there is no calibration; knuckle calibrate home" in line for line in run.lines)
     assert not any(servo.torque_on for servo in port.bus.servos)
 
@@ -133,5 +135,5 @@ def test_another_hand_than_the_world_s_is_refused(run_graph: Start, tmp_path: Pa
     graph = tmp_path / "virtual.yaml"
     graph.write_text(VIRTUAL.replace("LATCH", str(tmp_path / "stop.json")))
     run = run_graph(str(graph), "--set", "hand.model=leap")
-    assert run.wait(30.0) == 2
+    assert run.wait(90.0) == 2
     assert any("the simulated world has a dclaw3, not a leap; --set world.hand=leap" in line for line in run.lines)

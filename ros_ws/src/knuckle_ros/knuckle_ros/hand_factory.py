@@ -25,6 +25,7 @@ from knuckle.hardware.spec.hand_spec import HandSpec
 from knuckle.hardware.spec.hands import hand_spec
 from knuckle.hardware.virtual.bus import VirtualBus
 from knuckle.hardware.virtual.control_socket import default_socket
+from knuckle.hardware.virtual.monitor import Envelope, ServoMonitor
 from knuckle.hardware.virtual.pty_port import VirtualPort
 from knuckle.sim.world import STEPS_PER_S
 from knuckle_ros.host_context import HostContext
@@ -76,14 +77,22 @@ class HandSource:
 
 
 def hand_source(
-    context: HostContext, *, model: str, port: str, baud: int, calibration: str, watchdog_ms: int, where: str
+    context: HostContext,
+    *,
+    model: str,
+    port: str,
+    baud: int,
+    calibration: str,
+    watchdog_ms: int,
+    answer_s: float,
+    where: str,
 ) -> HandSource:
     """The hand called ``model`` at ``port``: empty for the simulated one of this process, "virtual", or a device.
 
     Raises InputError (no world, another hand than the world's, no calibration) and DeviceError (port, servos), with
     torque off.
     """
-    config = DriveConfig(watchdog_ms=watchdog_ms)
+    config = DriveConfig(watchdog_ms=watchdog_ms, answer_s=answer_s)
     if port not in (SIMULATED, VIRTUAL):
         if context.shared.get(KEY) is not None:
             what = f"a real hand at {port} beside a simulated world"
@@ -119,7 +128,8 @@ def _virtual(context: HostContext, baud: int, config: DriveConfig) -> DynamixelH
 
     # Everything in the world's time, bytes in no time: however busy the machine is, servos, world and driver keep step.
     bus = VirtualBus(spec, WorldPlant(world.sim), profile.models[0], now_ns=now_ns())
-    port = VirtualPort(bus, socket=default_socket(), clock=now_ns)
+    monitor = ServoMonitor(Envelope.of_hand(spec), bus.truth())
+    port = VirtualPort(bus, socket=default_socket(), monitor=monitor, clock=now_ns)
     port.__enter__()
     context.shared[BUS] = port
     beat = StepBeat()
@@ -177,6 +187,7 @@ def health_values(hand: DynamixelHand) -> dict[str, str]:
     return {
         "servo_rate_hz": f"{health.rate_hz:.1f}",
         "servo_cycle_p99_ms": f"{health.cycle_p99_ms:.2f}",
+        "servo_period_p99_ms": f"{health.period_p99_ms:.2f}",
         "servo_packets_missed": str(health.missed),
         "servo_packets_mended": str(health.mended),
         "servo_cycles_lost": str(health.lost_cycles),

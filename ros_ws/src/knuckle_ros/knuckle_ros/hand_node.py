@@ -65,6 +65,9 @@ class Config:
     bus_watchdog_ms: int = setting(
         200, "servos stop by themselves when their bus is silent this long", low=20, high=2540
     )
+    answer_ms: float = setting(
+        6.0, "how long a servo may take to begin its answer, besides its adapter", low=1.0, high=1000.0, unit="ms"
+    )
     watchdog_s: float = setting(
         0.15, "a driver whose cycles stop for so long is killed; 0: no watchdog", low=0.0, high=10.0, unit="s"
     )
@@ -83,6 +86,7 @@ class HandNode(LifecycleNode):
             baud=self.config.baud,
             calibration=self.config.calibration,
             watchdog_ms=self.config.bus_watchdog_ms,
+            answer_s=self.config.answer_ms * 1e-3,
             where=name,
         )
         spec = self.world.spec

@@ -167,3 +167,15 @@ def test_every_bundled_graph_reads_in_one_screen(name: str) -> None:
 def test_leaving_a_node_out_leaves_its_empty_process_out() -> None:
     graph = parse_graph(GOOD, source="g.yaml").without("thinker")
     assert list(graph.processes) == ["world"]
+
+
+def test_the_hand_that_is_named_is_the_hand_of_every_node_that_has_none_of_its_own() -> None:
+    @dataclass(frozen=True)
+    class WithHand:
+        hand: str = setting("dclaw3", "the hand")
+
+    graph = load_graph("demo").with_settings(["hand.model=leap", "page.hand=dclaw4"])
+    nodes = {node.name: node for node in graph.nodes}
+    assert [nodes[name].configure(WithHand).hand for name in ("perception", "page")] == ["leap", "dclaw4"]
+    alone = {node.name: node for node in load_graph("demo").with_settings([]).nodes}
+    assert alone["perception"].configure(WithHand).hand == "dclaw3"

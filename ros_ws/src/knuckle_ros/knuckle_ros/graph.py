@@ -36,6 +36,7 @@ class NodeSpec:
     """One node: its name on the bus, its module, its process, its parameters and topic remappings.
 
     ``settings`` are the texts of ``--set node.key=text``; they are parsed when the module's ``Config`` is known.
+    ``shared`` are texts that hold for all nodes of the graph, where a node has such a key and none of its own for it.
     """
 
     name: str
@@ -44,12 +45,18 @@ class NodeSpec:
     parameters: Mapping[str, Value] = field(default_factory=dict)
     remappings: Mapping[str, str] = field(default_factory=dict)
     settings: Mapping[str, str] = field(default_factory=dict)
+    shared: Mapping[str, str] = field(default_factory=dict)
     source: str = ""
 
     def configure(self, cls: type[T]) -> T:
         """The node's validated configuration; ConfigError with the dotted path of what is wrong."""
         specs = {spec.name: spec for spec in describe(cls)}
-        values = dict(self.parameters)
+        values = {
+            key: parse_text(specs[key], text, where=f"{self.name}.{key}")
+            for key, text in self.shared.items()
+            if key in specs
+        }
+        values |= self.parameters
         for key, text in self.settings.items():
             where = f"--set {self.name}.{key}"
             _known(key, specs, where=where)
@@ -74,7 +81,10 @@ class Graph:
         return tuple(node for node in self.nodes if node.process == process)
 
     def with_settings(self, settings: Iterable[str]) -> Graph:
-        """The graph with ``node.key=value`` texts laid over it; InputError for an unknown node or another form."""
+        """The graph with ``node.key=value`` texts laid over it; InputError for an unknown node or another form.
+
+        There is one hand: what ``hand.model`` names is the ``hand`` of every other node too, unless that has its own.
+        """
         nodes = {node.name: node for node in self.nodes}
         for text in settings:
             left, equals, value = text.partition("=")
@@ -85,6 +95,10 @@ class Graph:
                 raise unknown_name("node", name, nodes, where=f"--set {left}")
             changed = {**nodes[name].settings, key: value.strip()}
             nodes[name] = dataclasses.replace(nodes[name], settings=changed)
+        hand = nodes.get("hand")
+        model = hand and (hand.settings.get("model") or hand.parameters.get("model"))
+        if model:
+            nodes = {name: dataclasses.replace(node, shared={"hand": str(model)}) for name, node in nodes.items()}
         return dataclasses.replace(self, nodes=tuple(nodes.values()))
 
     def without(self, name: str) -> Graph:

@@ -49,6 +49,9 @@ COMMANDS: dict[str, Command] = {
     "calibrate home": Command(
         "find and keep the zero of each servo of a hand", "knuckle.hardware.calibrate_commands:calibrate_home"
     ),
+    "calibrate sysid": Command(
+        "identify the servos of a finger from its motions", "knuckle.identify_servos:calibrate_sysid"
+    ),
     "bench sim": Command("time simulated worlds to learn in", "knuckle.sim.commands:bench_sim"),
     "bench hand": Command(
         "time the servo loop of a hand over virtual servos", "knuckle.hardware.dynamixel.bench_command:bench_hand"
@@ -60,6 +63,7 @@ EXTRAS: dict[str, str] = {
     "ament_index_python": "ros",
     "av": "view",
     "cv2": "calibrate",
+    "cma": "hand",
     "dynamixel_sdk": "hand",
     "gymnasium": "learn",
     "mcap": "log",

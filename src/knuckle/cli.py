@@ -62,7 +62,6 @@ COMMANDS: dict[str, Command] = {
 EXTRAS: dict[str, str] = {
     "ament_index_python": "ros",
     "av": "view",
-    "cv2": "calibrate",
     "cma": "hand",
     "dynamixel_sdk": "hand",
     "gymnasium": "learn",

@@ -131,3 +131,13 @@ def test_a_full_disk_counts_as_stopped_and_keeps_a_latch(tmp_path, monkeypatch):
         with pytest.raises(RunError, match="No space left"):
             latch.clear()
     assert "emergency stop by 'page'" in latch.engaged()
+
+
+def test_no_descriptor_is_left_open(tmp_path):
+    latch = StopLatch(tmp_path / "stop.json")
+    before = len(os.listdir("/proc/self/fd"))
+    for _ in range(5):
+        latch.engage("page", 0)
+        assert latch.engaged()
+        latch.clear()
+    assert len(os.listdir("/proc/self/fd")) == before

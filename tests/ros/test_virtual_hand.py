@@ -134,6 +134,6 @@ def test_a_hand_without_calibration_ends_the_run_in_one_line(
 def test_another_hand_than_the_world_s_is_refused(run_graph: Start, tmp_path: Path, socket: Path) -> None:
     graph = tmp_path / "virtual.yaml"
     graph.write_text(VIRTUAL.replace("LATCH", str(tmp_path / "stop.json")))
-    run = run_graph(str(graph), "--set", "hand.model=leap")
+    run = run_graph(str(graph), "--set", "hand.model=leap", "--set", "world.hand=dclaw3")
     assert run.wait(90.0) == 2
     assert any("the simulated world has a dclaw3, not a leap; --set world.hand=leap" in line for line in run.lines)

@@ -73,6 +73,9 @@ class BatchWorld:
         shown_share: float = 0.0,
     ) -> None:
         self.config = config = validate(config or BatchConfig(), where="batch world")
+        if config.surface == "air" and hand.palm_up:
+            what = f"the palm of hand {hand.name} faces up: there is no table to be taken away from under the object"
+            raise InputError(what, where="batch world", right="surface table, or a hand that hangs palm down")
         self.reward = validate(reward or RewardConfig(), where="reward")
         self.goals = EpisodeGoals(config.worlds, config.rung)
         varied = draws if draws is not None else randomisation(config.randomisation, where="batch world")

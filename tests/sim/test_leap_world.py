@@ -138,5 +138,7 @@ def test_worlds_to_learn_in_run_with_it_and_say_what_they_cannot(tmp_path: Path)
         assert observation.shape == (4, 121) and np.isfinite(observation).all() and np.isfinite(reward).all()
     finally:
         world.close()
+    with pytest.raises(InputError, match="palm of hand leap faces up.*surface table"):
+        BatchWorld(LEAP, ("duck",), BatchConfig(worlds=1, surface="air", threads=1), cache_folder=tmp_path)
     with pytest.raises(InputError, match="palm of hand leap faces up.*settled, grasp or mixed"):
         BatchWorld(LEAP, ("duck",), BatchConfig(worlds=1, starts="table", threads=1), cache_folder=tmp_path)

@@ -133,6 +133,7 @@ def judge(
 def _begin(path: Path, cloning: Cloning) -> None:
     """Note the settings of a new run; InputError where those of another run are here."""
     from knuckle.core.figures import write_text
+    from knuckle.policy.cloning.clone_run import ASKED
 
     wanted = json.loads(json.dumps(cloning.facts()))
     if not path.is_file():
@@ -143,9 +144,10 @@ def _begin(path: Path, cloning: Cloning) -> None:
         differ = [name for name in wanted if here.get(name) != wanted[name]]
     except (OSError, ValueError, RecursionError, AttributeError) as error:
         raise InputError(f"the settings cannot be read ({error})", where=str(path), right="another --run") from error
-    # More rounds or starts only go on where fewer ended.
-    counted = ("rounds", "episodes")
-    if differ == ["dagger"] and _without(here["dagger"], counted) == _without(wanted["dagger"], counted):
+    # More rounds or starts only go on where fewer ended; before anything was asked, how it is asked is open.
+    counted, unasked = ("rounds", "episodes"), not (path.parent / ASKED.format(1)).is_dir()
+    same = unasked or _without(here["dagger"], counted) == _without(wanted["dagger"], counted)
+    if differ == ["dagger"] and same:
         write_text(path, json.dumps(wanted, indent=2) + "\n")
         return
     if differ:

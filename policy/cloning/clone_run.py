@@ -36,6 +36,8 @@ from knuckle.sim.reorient.hand_symmetry import HandSymmetry
 if TYPE_CHECKING:
     from rich.console import Console
 
+ASKED = "episodes-{:02d}"
+"""The folder of what a round of asking again collected."""
 ASK_SEED = 40_000
 """Added to the run's with each round's number: its starts are none of those that are judged on."""
 
@@ -95,7 +97,7 @@ class CloneRun:
 
     def _collection(self, k: int) -> Collection:
         settings = {"controller": "takeover", "hand": self.cloning.hand, "rung": self.cloning.dagger.rungs}
-        return Collection(self.path / f"episodes-{k:02d}", settings | {"seed": self._seed(k)})
+        return Collection(self.path / ASKED.format(k), settings | {"seed": self._seed(k)})
 
     def _seed(self, k: int) -> int:
         return self.cloning.seed + ASK_SEED + k

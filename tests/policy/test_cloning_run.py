@@ -9,15 +9,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from rich.console import Console
 
 from knuckle.core.errors import InputError, RunError
 from knuckle.hardware.spec.hands import hand_spec
 from knuckle.policy.baselines import DoNothing, RandomActions
 from knuckle.policy.cloning import clone_command
 from knuckle.policy.cloning.clone_command import train_clone
-from knuckle.policy.cloning.clone_config import make_cloning
-from knuckle.policy.cloning.clone_run import CloneRun, read_network
+from knuckle.policy.cloning.clone_run import read_network
 from knuckle.policy.cloning.takeover import AT, Takeover, TakeoverTask
 from knuckle.policy.collect import orphan
 from knuckle.policy.collect.collection import Collection, open_collection
@@ -30,7 +28,6 @@ HAND = hand_spec("dclaw3")
 QUICK = (
     "fit.width=8,fit.layers=1,fit.epochs=2,fit.batch=32,rows.hindsight=0,dagger.expert=random,dagger.objects=letters"
 )
-QUIET = Console(quiet=True)
 
 
 def collected(path: Path, episodes: int = 4, *, hand: str = "dclaw3") -> Path:
@@ -63,7 +60,8 @@ def words(tmp_path: Path, rounds: int, starts: int = 2) -> list[str]:
 
 def test_a_run_learns_asks_learns_again_and_leaves_a_policy(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     collected(tmp_path / "c")
-    assert train_clone([*words(tmp_path, 1), "--json", str(tmp_path / "f.json")]) == 0
+    judged = ["--judged", "1", "--rungs", "yaw60", "--json", str(tmp_path / "f.json")]
+    assert train_clone([*words(tmp_path, 1)[:-4], "--jobs", "1", *judged]) == 0
     said = capsys.readouterr().out
     assert "round 0: 4 episodes, 120 rows" in said and "round 1: 6 episodes" in said and "CPU-hours" in said
     run = tmp_path / "run"
@@ -78,7 +76,10 @@ def test_a_run_learns_asks_learns_again_and_leaves_a_policy(tmp_path: Path, caps
     asked = open_collection(run / "episodes-01")
     assert {episode.facts["rung"] for episode in asked.usable()} == {"yaw60", "60"}
     assert all(0 <= episode.facts[AT] <= len(episode.actions) for episode in asked.usable())
+    (protocol,) = card["scores"]
+    assert protocol == "yaw60, letters, table, privileged, 1 episodes, seed 1" and "yaw60: 0% [0%, 79%]" in said
     figures = json.loads((tmp_path / "f.json").read_text())["figures"]
+    assert figures["yaw60_success_0p4"] == card["scores"][protocol]["success_0p4"] == 0.0
     assert figures["round"] == 1 and figures["collect_cpu_s"] > 4 * 36.0 and figures["learner_succeeded"] == 0.0
 
 
@@ -87,7 +88,6 @@ def test_a_killed_run_goes_on_with_what_is_there(tmp_path: Path) -> None:
     assert train_clone(words(tmp_path, 0)) == 0
     run = tmp_path / "run"
     first = (run / "network-00.safetensors").stat().st_mtime_ns
-    cloning = make_cloning("dclaw3", str(tmp_path / "c"), {}, seed=0)
     # As if it was killed in the midst of asking: one start is there, half of another.
     assert train_clone([*words(tmp_path, 1), "--minutes", "0.0001"]) == 0
     played = open_collection(run / "episodes-01").kept()
@@ -99,11 +99,10 @@ def test_a_killed_run_goes_on_with_what_is_there(tmp_path: Path) -> None:
     assert (run / "network-01.safetensors").is_file()
     # And what it learned is what it would have learned in one go.
     again = tmp_path / "again"
-    assert train_clone(["--run" if word == "--run" else word for word in _in(words(tmp_path, 1), again)]) == 0
+    assert train_clone(_in(words(tmp_path, 1), again)) == 0
     seen = np.random.default_rng(0).standard_normal((5, 87))
     one, other = (read_network(folder / "network-01.safetensors", HAND)[0] for folder in (run, again))
     np.testing.assert_array_equal(one.act(seen), other.act(seen))
-    assert CloneRun(cloning, run, QUIET).hand is not None
 
 
 def _in(argv: list[str], run: Path) -> list[str]:
@@ -176,6 +175,15 @@ def test_other_settings_do_not_go_on_with_a_run_but_more_rounds_do(tmp_path: Pat
     assert train_clone(words(tmp_path, 0)) == 0
     with pytest.raises(InputError, match="the run here has seed 0, not 1; the same settings, or another --run"):
         train_clone([*words(tmp_path, 0), "--seed", "1"])
+    # Before anything was asked, how it is asked is open; afterwards only how often.
+    assert (
+        train_clone([*words(tmp_path, 0)[:-4], "--judged", "0", "--set", f"{QUICK},dagger.rounds=0,dagger.rungs=so3"])
+        == 0
+    )
+    asked = Collection(tmp_path / "run" / "episodes-01", {})
+    with pytest.raises(InputError, match="the run here has dagger .*'so3'.*, not .*'yaw60\\+60'"):
+        train_clone(words(tmp_path, 0))
+    assert asked.kept() == []
     (tmp_path / "run" / "run.json").write_text("{")
     with pytest.raises(InputError, match="the settings cannot be read"):
         train_clone(words(tmp_path, 0))

@@ -22,10 +22,10 @@ LOCK = ROOT / "constraints.txt"
 
 SECTIONS = {
     "demo": ("--extra=ros", "--extra=sim", "--extra=log", "--group=page", "--group=environment"),
-    "setup": ("--extra=view",),
+    "setup": ("--extra=view", "--extra=hand"),
     "learn": ("--extra=learn", "--extra=policy"),
-    "test": ("--extra=dev",),
-    "rest": ("--extra=hand", "--extra=vision", "--group=build"),
+    "test": ("--extra=dev", "--extra=calibrate"),
+    "rest": ("--extra=vision", "--group=build"),
 }
 """Name of a section to what it adds to the ones before it."""
 

@@ -56,6 +56,7 @@ COMMANDS: dict[str, Command] = {
     "bench hand": Command(
         "time the servo loop of a hand over virtual servos", "knuckle.hardware.dynamixel.bench_command:bench_hand"
     ),
+    "bench soak": Command("a whole graph under random faults, for long", "knuckle_ros.commands.bench_soak:bench_soak"),
     "bench bus": Command("time the bus: commands and depth frames", "knuckle_ros.commands.bench_bus:bench_bus"),
 }
 
@@ -63,6 +64,7 @@ EXTRAS: dict[str, str] = {
     "ament_index_python": "ros",
     "av": "view",
     "cma": "hand",
+    "cv2": "calibrate",
     "dynamixel_sdk": "hand",
     "gymnasium": "learn",
     "mcap": "log",

@@ -26,7 +26,7 @@ import sys
 import tempfile
 import time
 import types
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from pathlib import Path
 
 import pytest
@@ -40,6 +40,9 @@ TESTS = sorted(str(path) for path in (ROOT / "tests" / "hardware").glob("test_sa
 QUIET = ["-q", "-x", "-p", "no:cacheprovider", "--timeout=0", "-p", "no:faulthandler"]
 LONGEST_S = 600.0
 LONGEST_CPU_S = 40
+PATIENCE_S = 8.0
+"""How long a test with processes waits for what a mutant has perhaps undone."""
+
 KILLED, SURVIVED = 1, 0
 APART = "watchdog"
 
@@ -153,7 +156,9 @@ class Reach:
 
     def of(self, name: str, line: int) -> list[pytest.Item]:
         """The tests that run a line, the quickest first; those with processes are for the watchdog's modules alone."""
-        names = self.in_order(self._lines.get(name, {}).get(line, []))
+        # A test that is newer than what was kept may reach every line.
+        newer = [n for n in self.items if n not in self._took]
+        names = self.in_order([*self._lines.get(name, {}).get(line, []), *newer])
         return [self.items[n] for n in names if n in self.items and (APART in name or APART not in n)]
 
     def in_order(self, names: Sequence[str]) -> list[str]:
@@ -339,20 +344,22 @@ def main(words: list[str]) -> int:
         "--keep", type=Path, help="folder that keeps which test reaches which line, and what was killed"
     )
     parser.add_argument("--nice", type=int, default=15, help="how far to yield to everything else")
+    parser.add_argument("--skip-explained", action="store_true", help="do not try those that mutants.md explains")
     asked = parser.parse_args(words)
     os.nice(asked.nice)
+    os.environ["KNUCKLE_PATIENCE_S"] = str(PATIENCE_S)
     with tempfile.TemporaryDirectory() as temporary:
         folder: Path = asked.keep or Path(temporary)
         folder.mkdir(parents=True, exist_ok=True)
-        return mutate(asked.names, folder)
+        return mutate(asked.names, folder, explained() if asked.skip_explained else {})
 
 
-def mutate(names: list[str], folder: Path) -> int:
+def mutate(names: list[str], folder: Path, skipped: Container[str]) -> int:
     """As ``main``; ``folder`` keeps which test reaches which line, and what was killed."""
     wanted = names or sorted(path.name for path in FOLDER.glob("*.py"))
     found = {name: mutants(name, (FOLDER / name).read_text(encoding="utf-8")) for name in wanted}
     killed = Killed(folder / "killed")
-    left = {name: [mutant for mutant in each if mutant.key not in killed] for name, each in found.items()}
+    left = {name: [m for m in each if m.key not in killed and m.key not in skipped] for name, each in found.items()}
     score = Score(sum(map(len, left.values())), killed)
     began, cpu = time.monotonic(), os.times()
     read, write = os.pipe()
@@ -385,6 +392,7 @@ def mutate(names: list[str], folder: Path) -> int:
         for mutant in each:
             if not mutant.function:
                 score.note(mutant.key, noticed_at_import(name, mutant, order))
+    score.survivors += [m.key for each in found.values() for m in each if m.key in skipped]
     return judge(score, found, time.monotonic() - began, os.times().children_user - cpu.children_user)
 
 

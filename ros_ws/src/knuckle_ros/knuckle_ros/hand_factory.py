@@ -129,7 +129,9 @@ def _virtual(context: HostContext, baud: int, config: DriveConfig) -> DynamixelH
     # Everything in the world's time, bytes in no time: however busy the machine is, servos, world and driver keep step.
     bus = VirtualBus(spec, WorldPlant(world.sim), profile.models[0], now_ns=now_ns())
     monitor = ServoMonitor(Envelope.of_hand(spec), bus.truth())
-    port = VirtualPort(bus, socket=default_socket(), monitor=monitor, clock=now_ns)
+    socket = default_socket()
+    # A name that stays: after an unplug the terminal behind it is another.
+    port = VirtualPort(bus, link=socket.with_suffix(".port"), socket=socket, monitor=monitor, clock=now_ns)
     port.__enter__()
     context.shared[BUS] = port
     beat = StepBeat()

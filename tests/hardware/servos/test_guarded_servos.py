@@ -9,6 +9,7 @@ import contextlib
 import itertools
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -234,6 +235,79 @@ def test_an_overheated_servo_loses_its_torque_the_others_hold_and_an_operator_mu
     assert bench.monitor.unsafe_writes == 0, bench.monitor.violations()[:3]
 
 
+def test_a_joint_state_that_is_no_number_reaches_no_servo_and_holds_after_two_cycles(bench, monkeypatch):
+    read, event = bench.raw.read, bench.now
+    poisoned = np.where(np.arange(SPEC.dof) == 3, math.nan, 0.0)
+    monkeypatch.setattr(bench.raw, "read", lambda: replace(read(), q=read().q + poisoned))
+    bench.cycles(2)
+    assert bench.state is State.ARMED
+    bench.cycles(1)
+    assert bench.state is State.HOLD
+    assert "joint_f2_0" in bench.hand.status().reason
+    bench.stops_within(100.0, event)
+    monkeypatch.undo()
+    bench.cycles(3)
+    rearmed(bench)
+
+
+def test_packets_that_are_garbled_or_missing_are_mended_in_their_cycle_and_nobody_notices(bench):
+    counts, sent = bench.wire.drive.group.bus.counts, bench.hand.status().sent
+    bench.wire.fault("servo:21 intermittent by 0.05")
+    bench.wire.fault("servo:12 garbage by 0.05")
+    bench.cycles(400)
+    assert counts.mended > 20
+    assert bench.state is State.ARMED
+    assert bench.hand.status().sent == sent + 50
+    assert bench.hand.status().bad_states == 0
+    assert bench.monitor.unsafe_writes == 0, bench.monitor.violations()[:3]
+
+
+@pytest.mark.parametrize("fault", ["bus silent", "bus garbage"])
+def test_three_lost_cycles_of_the_bus_are_a_safe_stop(bench, fault):
+    event = bench.now
+    bench.wire.fault(fault)
+    while bench.state is State.ARMED and bench.now < event + 1_000 * MS:
+        bench.cycles(1)
+    print(f"HOLD after {(bench.now - event) * 1e-6:.0f} ms")
+    assert (bench.now - event) * 1e-6 <= 150.0
+    bench.wire.mend()
+    bench.stops_within(250.0, event)
+    # Silent servos are asked one after the other, now and then, whether they are back.
+    bench.cycles(300, policy=False)
+    recovered_and_armed(bench)
+
+
+def test_a_warm_servo_pushes_less_and_goes_on(bench):
+    event, full = bench.now, bench.wire.value("goal_pwm")
+    bench.wire.fault("servo:21 warm by 66")
+    while bench.hand.status().effort_limit[4] == SPEC.effort_limit[4] and bench.now < event + 5_000 * MS:
+        bench.cycles(1)
+    bench.cycles(3)
+    print(f"derated after {(bench.now - event) * 1e-6:.0f} ms")
+    less = bench.wire.value("goal_pwm")
+    assert less[4] < full[4]
+    assert [pwm for n, pwm in enumerate(less) if n != 4] == [pwm for n, pwm in enumerate(full) if n != 4]
+    assert bench.state is State.ARMED
+    bench.wire.mend()
+    bench.cycles(100)
+    assert bench.monitor.unsafe_writes == 0, bench.monitor.violations()[:3]
+
+
+def test_an_overloaded_servo_is_limp_the_others_hold_and_an_operator_must_look(bench):
+    event = bench.now
+    bench.wire.fault("servo:11 overload")
+    bench.cycles(ROUND)
+    assert bench.state is State.HOLD
+    assert "joint_f1_1" in bench.hand.status().reason
+    bench.stops_within(100.0, event)
+    torque = dict(zip(SPEC.joint_names, bench.wire.value("torque_enable"), strict=True))
+    assert torque.pop("joint_f1_1") == 0
+    assert set(torque.values()) == {1}
+    with pytest.raises(CommandRefused, match="joint_f1_1"):
+        bench.hand.arm("policy")
+    recovered_and_armed(bench)
+
+
 def recovered_and_armed(bench: Bench) -> None:
     """An operator's word sets the servos up anew; then, and only then, the hand can be armed, and moves."""
     bench.hand.rearm()
@@ -244,6 +318,16 @@ def recovered_and_armed(bench: Bench) -> None:
             bench.lease = bench.hand.arm("policy")
             break
     event = bench.now
+    bench.cycles(120)
+    assert bench.state is State.ARMED, bench.hand.status()
+    assert bench.last_move(event) is not None
+    assert bench.monitor.unsafe_writes == 0, bench.monitor.violations()[:3]
+
+
+def rearmed(bench: Bench) -> None:
+    """A hand that was not hurt is armed again without an operator's word, and moves."""
+    bench.monitor.announce("free", bench.now)
+    bench.lease, event = bench.hand.arm("policy"), bench.now
     bench.cycles(120)
     assert bench.state is State.ARMED, bench.hand.status()
     assert bench.last_move(event) is not None

@@ -6,6 +6,7 @@ Over a palm that faces up it starts as low as is free, and is drawn again where 
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from knuckle.core import rotations
 from knuckle.core.errors import RunError
@@ -48,7 +49,7 @@ def draw_start(scene: Scene, data: mujoco.MjData, rng: np.random.Generator) -> A
     raise RunError(f"no free place for {scene.thing.name} in {TRIES} draws", where="world", right="a smaller object")
 
 
-def lies_in_hand(hand: HandSpec, position: Array) -> Array:
+def lies_in_hand(hand: HandSpec, position: Array) -> NDArray[np.bool_]:
     """Whether an object with its centre at ``position`` (..., 3) m, world, is where ``hand`` can turn it, (...) bool.
 
     Palm up that is in the hand; over a table it is so by the placement.

@@ -1,4 +1,5 @@
-"""A run that begins with what another has learned: its network, critic, normaliser and steps of Adam, other worlds.
+"""A run that begins with what another has learned: its network, critic, normaliser and steps of Adam. The noise
+begins as the settings have it, the worlds anew.
 
 A policy's folder holds the learner beside the network that is deployed, so a policy that comes with knuckle can be
 learned on, on other objects, rungs or rewards.
@@ -62,3 +63,5 @@ def begin_with(trainer: Trainer, name: str, *, where: str) -> None:
     statistics.mean, statistics.var = arrays["normaliser.mean"].copy(), arrays["normaliser.var"].copy()
     statistics.count = facts["normaliser_count"]
     trainer.model.rate = float(facts["rate"])
+    # The other's noise had sunk to what its task was worth; this one is to be explored anew.
+    trainer.model.policy.log_std.data.fill_(trainer.training.ppo.log_std)

@@ -136,7 +136,7 @@ def test_the_command_writes_the_protocols_figures(tmp_path: Path) -> None:
     ("argv", "line"),
     [
         (["--world", "moon"], "eval reorient.world: 'moon' is not a choice; one of: table, air"),
-        (["--rung", "yaw90"], "unknown rung 'yaw90'; did you mean 'yaw60'? known: 60, 90, so3, yaw60"),
+        (["--rung", "yaw90"], "unknown rung 'yaw90'; did you mean 'yaw60'? known: 30, 60, 90, so3, yaw60"),
         (["--objects", "leters"], "--objects: unknown object or family 'leters'; did you mean 'letters'?"),
         (["--state", "guessed"], "eval reorient.state: 'guessed' is not a choice; one of: privileged, perceived"),
         (["--planner", "samples"], "--planner: 'samples'; name=value, separated by commas"),

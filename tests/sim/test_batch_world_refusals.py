@@ -39,7 +39,7 @@ def test_objects_of_different_size_signature_are_refused(start_folder: Path, mon
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"rung": "61"}, r"batch world: unknown rung '61'; known: 60, 90, so3, yaw60"),
+        ({"rung": "61"}, r"batch world: unknown rung '61'; known: 30, 60, 90, so3, yaw60"),
         ({"names": ("truck", "lorry")}, r"batch world: unknown object 'lorry'; .*known: "),
         ({"names": ()}, r"batch world: no objects"),
         ({"physics": "coarse"}, r"batch world: unknown physics 'coarse'; .*known: execution, training"),

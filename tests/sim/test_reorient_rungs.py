@@ -57,7 +57,7 @@ def test_goals_repeat_with_the_seed() -> None:
 
 def test_an_unknown_rung_is_refused_with_the_known_ones() -> None:
     with pytest.raises(
-        InputError, match=r"--rung: unknown rung 'yaw90'; did you mean 'yaw60'\? known: 60, 90, so3, yaw60"
+        InputError, match=r"--rung: unknown rung 'yaw90'; did you mean 'yaw60'\? known: 30, 60, 90, so3, yaw60"
     ):
         draw_goal("yaw90", rotations.IDENTITY, np.random.default_rng(0), where="--rung")
 

@@ -32,10 +32,8 @@ class Beat(Protocol):
 class ClockBeat:
     """``rate_hz`` times a second. What was lost while the machine was busy is not made up for in a burst."""
 
-    stall_s = 0.25
-
-    def __init__(self, rate_hz: float) -> None:
-        self._period = 1.0 / rate_hz
+    def __init__(self, rate_hz: float, stall_s: float = 0.25) -> None:
+        self._period, self.stall_s = 1.0 / rate_hz, stall_s
         self._due = time.monotonic()
         self.late = 0
         """Cycles that ended a whole period too late or more."""

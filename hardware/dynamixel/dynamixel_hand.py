@@ -15,6 +15,7 @@ from knuckle.core.errors import DeviceError, KnuckleError
 from knuckle.hardware.dynamixel.beat import Beat, ClockBeat
 from knuckle.hardware.dynamixel.drive import ARMED, HOLDING, RELEASED, Drive
 from knuckle.hardware.dynamixel.faults import PortLost
+from knuckle.hardware.dynamixel.servo_bus import TRIES
 from knuckle.hardware.spec.contracts import HandCommand, HandState
 from knuckle.hardware.spec.hand_spec import Array, HandSpec
 
@@ -66,7 +67,9 @@ class DynamixelHand:
         reopen: Callable[[], Drive] | None = None,
         on_close: Callable[[], None] = lambda: None,
     ) -> None:
-        self.drive, self._beat = drive, beat or ClockBeat(drive.config.rate_hz)
+        # A cycle in which servos are silent waits for each of its tries.
+        waiting_s = 2 * TRIES * drive.config.answer_s
+        self.drive, self._beat = drive, beat or ClockBeat(drive.config.rate_hz, SETTLE_S + waiting_s)
         self._clock, self._on_close = clock, on_close
         self._stop = threading.Event()
         self._failure: Exception | None = None

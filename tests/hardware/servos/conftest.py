@@ -15,11 +15,14 @@ from dynamixel_sdk import PortHandler
 
 from knuckle.core.errors import CommandRefused, DeviceError
 from knuckle.hardware.calibration.calibration_file import nominal
+from knuckle.hardware.dynamixel.beat import ClockBeat
 from knuckle.hardware.dynamixel.configuration import configure
 from knuckle.hardware.dynamixel.discovery import discover
 from knuckle.hardware.dynamixel.drive import ARMED, Drive
 from knuckle.hardware.dynamixel.drive_config import DriveConfig
 from knuckle.hardware.dynamixel.drive_profile import drive_profile
+from knuckle.hardware.dynamixel.dynamixel_hand import DynamixelHand
+from knuckle.hardware.dynamixel.open_hand import open_hand
 from knuckle.hardware.dynamixel.serial_port import ServoPort
 from knuckle.hardware.dynamixel.servo_bus import ServoBus
 from knuckle.hardware.dynamixel.servo_group import ServoGroup
@@ -208,6 +211,11 @@ class PtyBench:
     def path(self) -> str:
         """What a driver opens."""
         return self.port.path
+
+    def hand(self) -> DynamixelHand:
+        """The hand opened, its loop running. A machine that is busy for seconds is not a loop that hangs."""
+        beat = ClockBeat(self.config.rate_hz, stall_s=20.0)
+        return open_hand(self.spec, self.path, calibration=self.calibration, config=self.config, beat=beat)
 
 
 @pytest.fixture

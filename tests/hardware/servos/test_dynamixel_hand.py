@@ -15,7 +15,7 @@ from knuckle.core.errors import CommandRefused, DeviceError
 from knuckle.hardware.dynamixel.beat import ClockBeat, StepBeat
 from knuckle.hardware.dynamixel.drive import ARMED, RELEASED
 from knuckle.hardware.dynamixel.dynamixel_hand import DynamixelHand
-from knuckle.hardware.dynamixel.open_hand import open_drive, open_hand
+from knuckle.hardware.dynamixel.open_hand import open_drive
 from knuckle.hardware.spec.contracts import SILENT, Hand, HandCommand
 
 S = 1_000_000_000
@@ -43,7 +43,7 @@ while True:
 @pytest.fixture
 def bench_and_hand(pty_bench, tmp_path) -> Iterator[tuple]:
     bench = pty_bench(link=tmp_path / "port")
-    hand = open_hand(bench.spec, bench.path, calibration=bench.calibration, config=bench.config)
+    hand = bench.hand()
     yield bench, hand
     hand.close()
 
@@ -101,7 +101,7 @@ def test_states_have_growing_numbers_and_stamps(bench_and_hand, eventually) -> N
 def test_closing_takes_torque_off_and_gives_the_port_back(pty_bench, eventually) -> None:
     bench = pty_bench()
     for _ in range(2):
-        hand = open_hand(bench.spec, bench.path, calibration=bench.calibration, config=bench.config)
+        hand = bench.hand()
         hand.arm()
         eventually(lambda: all(torque(bench)), "torque on")
         hand.close()
@@ -134,7 +134,7 @@ def test_a_driver_that_is_killed_is_followed_by_the_servos_own_watchdog(pty_benc
         driver.wait()
         driver.stdout.close()
     # The next driver finds them stopped, sets them up with torque off, and moves nothing.
-    hand = open_hand(bench.spec, bench.path, calibration=bench.calibration, config=bench.config)
+    hand = bench.hand()
     assert not any(torque(bench))
     assert np.abs(hand.read().q - at).max() < 0.02
     hand.close()
@@ -180,6 +180,8 @@ def test_an_unplugged_port_is_named_and_the_hand_is_lost_until_it_is_opened_agai
 def test_a_silent_servo_is_named_and_recovered_through_the_hand(bench_and_hand, eventually) -> None:
     bench, hand = bench_and_hand
     hand.arm()
+    eventually(lambda: all(torque(bench)), "torque on")
+    eventually(lambda: bool((hand.drive.ramp.share == 1.0).all()), "full torque")
     bench.port.ask("fault servo:21 silent")
     eventually(lambda: hand.read().error[4] == SILENT, "silence noticed")
     assert "servo 21 (joint_f2_1)" in hand.health().fault
@@ -205,7 +207,7 @@ def test_no_thread_and_no_descriptor_is_left_behind(pty_bench) -> None:
     bench = pty_bench()
     before = len(os.listdir("/proc/self/fd")), threading.active_count()
     for _ in range(3):
-        open_hand(bench.spec, bench.path, calibration=bench.calibration, config=bench.config).close()
+        bench.hand().close()
     assert (len(os.listdir("/proc/self/fd")), threading.active_count()) == before
 
 

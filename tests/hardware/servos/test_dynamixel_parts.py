@@ -16,7 +16,6 @@ from knuckle.core.errors import DeviceError
 from knuckle.hardware.dynamixel.configuration import watchdog_units
 from knuckle.hardware.dynamixel.drive_config import DriveConfig
 from knuckle.hardware.dynamixel.faults import hardware_error_text
-from knuckle.hardware.dynamixel.open_hand import open_hand
 from knuckle.hardware.dynamixel.servo_bus import suspect_last
 from knuckle.hardware.dynamixel.servo_watch import ServoWatch
 from knuckle.hardware.dynamixel.torque_ramp import TorqueRamp
@@ -115,7 +114,7 @@ def test_firmware_without_a_register_that_is_not_confirmed_is_taken_all_the_same
 
 def test_a_bug_in_the_loop_takes_torque_off_and_is_told_to_whoever_reads(pty_bench, eventually, monkeypatch) -> None:
     bench = pty_bench()
-    hand = open_hand(bench.spec, bench.path, calibration=bench.calibration, config=bench.config)
+    hand = bench.hand()
     hand.arm()
     eventually(lambda: all(servo.torque_on for servo in bench.bus.servos), "torque on")
     monkeypatch.setattr(hand.drive.poll, "look", lambda *args: 1 / 0)

@@ -23,7 +23,12 @@ class LearnedPolicy:
     def __init__(self, hand: HandSpec, folder: Path) -> None:
         self.hand, self.folder = hand, folder
         self.card = read_card(folder, hand)
-        self._session = open_network(folder / NETWORK, ReorientObservation(hand).width, hand.dof)
+        width = ReorientObservation(hand).width
+        self._session = open_network(folder / NETWORK, width, hand.dof)
+        # A weight that is no number makes every action none: better known now than with torque on.
+        if not np.isfinite(run_network(self._session, np.zeros((1, width)))).all():
+            what = "the network gives actions that are not finite"
+            raise InputError(what, where=str(folder / NETWORK), right="weights of a training that went well")
         self._build, self._chart = ReorientObservation(hand), ActionMap(hand)
         self._done = DoneRule(done_of(self.card, str(folder)))
         self._goal: Goal | None = None

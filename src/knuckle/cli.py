@@ -77,6 +77,7 @@ EXTRAS: dict[str, str] = {
     "pyrealsense2": "hand",
     "rclpy": "ros",
     "rosbags": "log",
+    "serial": "hand",
     "stable_baselines3": "learn",
     "tensorboard": "learn",
     "torch": "learn",

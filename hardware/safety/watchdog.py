@@ -55,15 +55,16 @@ class Watchdog:
         """Watch until the driver has ended or was killed; which of the two, in words."""
         while True:
             events = self._poll.poll(self._patience_ms())
-            if not self._hear_driver():
-                return "the driver ended"
             for number, _ in events:
                 if number == self._listener.fileno():
                     self._accept()
                 elif number in self._clients:
                     self._hear_client(number)
-            # After everything that has already come was heard: a watchdog that was kept waiting blames nobody for it.
-            if self._due_ns is not None and self._clock() >= self._due_ns:
+            # Every beat from before this moment is heard before it counts: a late watchdog blames nobody for it.
+            now_ns = self._clock()
+            if not self._hear_driver():
+                return "the driver ended"
+            if self._due_ns is not None and now_ns >= self._due_ns:
                 # It may have ended this very moment.
                 with suppress(ProcessLookupError):
                     signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
@@ -99,21 +100,19 @@ class Watchdog:
             self._poll.register(client, select.POLLIN)
 
     def _hear_client(self, number: int) -> None:
+        """One packet of a client: none may keep the watchdog from its driver by talking."""
         client, name = self._clients[number]
-        while (packet := _packet(client)) is not None:
-            verb, _, text = packet.decode("utf-8", "replace").partition(" ")
-            if verb == "commander":
-                name = text
-                self._clients[number] = (client, name)
-            elif verb == "hold":
-                self._tell(f"hold {text}")
-            else:
-                self._poll.unregister(client)
-                del self._clients[number]
-                client.close()
-                if name:
-                    self._tell(f"died {name}")
-                return
+        verb, _, text = (_packet(client) or b"").decode("utf-8", "replace").partition(" ")
+        if verb == "commander":
+            self._clients[number] = (client, text)
+        elif verb == "hold":
+            self._tell(f"hold {text}")
+        else:
+            self._poll.unregister(client)
+            del self._clients[number]
+            client.close()
+            if name:
+                self._tell(f"died {name}")
 
 
 def _packet(end: socket.socket) -> bytes | None:

@@ -36,6 +36,7 @@ test: $(STAMPS)/test $(STAMPS)/messages
 
 test-all: $(STAMPS)/test $(STAMPS)/messages
 	$(BIN)/python -m pytest -q $(ARGS)
+	$(BIN)/python tools/safety_coverage.py
 
 check: $(STAMPS)/test
 	$(BIN)/ruff check

@@ -50,7 +50,7 @@ def train_reorient(argv: list[str]) -> int:
     if config.settings:
         console.print(settings_table(training))
         return 0
-    minutes = config.minutes or PRESETS[config.preset][1]
+    minutes = config.minutes or PRESETS[config.preset].minutes
     folder = RunFolder(Path(config.run or f"runs/reorient-{config.preset}"))
     if folder.begun:
         folder.require_same(training)

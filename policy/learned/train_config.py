@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, TypeVar
 
 from knuckle.core.config import describe, from_mapping, parse_text, setting, validate
@@ -120,24 +120,39 @@ class Training:
         return asdict(self)
 
 
-PRESETS: dict[str, tuple[PpoConfig, float]] = {
-    "quick": (PpoConfig(), 5.0),
-    "full": (
+@dataclass(frozen=True)
+class Preset:
+    """Settings under one name: PPO's, the reward, and the ``minutes`` that a run gets."""
+
+    ppo: PpoConfig
+    reward: RewardConfig
+    minutes: float
+
+
+PRESETS: dict[str, Preset] = {
+    "quick": Preset(PpoConfig(), SHAPED, 5.0),
+    "full": Preset(
         PpoConfig(
             objects="train",
-            rungs="yaw60+60+90+so3",
+            rungs="yaw60+30+60+90+so3",
             starts="mixed",
-            worlds=1024,
-            width=256,
+            held_share=0.6,
+            log_std=-0.9,
+            log_std_end=-0.9,
+            kl=0.03,
+            clip=0.25,
+            rate_high=5e-3,
+            promote_at=0.5,
             judge_every=100,
-            judge_worlds=256,
-            window=2048,
-            checkpoint_every=50,
+            judge_worlds=180,
+            window=1024,
+            checkpoint_every=40,
         ),
+        replace(SHAPED, progress=40.0, rest_slack=3.0),
         600.0,
     ),
 }
-"""Preset to its settings and its minutes: one object on the nearest rung, or the whole ladder over all of them."""
+"""One object on the nearest rung, or the whole ladder over all of them, much of it held in the air."""
 
 
 def make_training(preset: str, hand: str, changes: Mapping[str, str], *, threads: int, seed: int) -> Training:
@@ -147,7 +162,7 @@ def make_training(preset: str, hand: str, changes: Mapping[str, str], *, threads
     """
     if preset not in PRESETS:
         raise unknown_name("preset", preset, PRESETS, where="--preset")
-    ppo, reward, done = PRESETS[preset][0], SHAPED, DoneConfig()
+    ppo, reward, done = PRESETS[preset].ppo, PRESETS[preset].reward, DoneConfig()
     parts: dict[str, dict[str, str]] = {"": {}, "reward": {}, "done": {}}
     for key, text in changes.items():
         part, _, name = key.rpartition(".")

@@ -25,7 +25,7 @@ class Beat(Protocol):
         ...
 
     def over(self) -> None:
-        """There will be no more cycles."""
+        """There will be no more cycles, unless somebody waits for one again."""
         ...
 
 
@@ -81,6 +81,7 @@ class StepBeat:
     def wait(self, stop: threading.Event) -> bool:
         """Wait for the next step."""
         with self._changed:
+            self._over = False
             while self._answered >= self._asked and not stop.is_set():
                 self._changed.wait(POLL_S)
         return not stop.is_set()
@@ -92,7 +93,7 @@ class StepBeat:
             self._changed.notify_all()
 
     def over(self) -> None:
-        """Let the other thread go on for good."""
+        """Let the other thread go on, until a loop waits again: one whose port was lost and opened anew."""
         with self._changed:
             self._over = True
             self._changed.notify_all()

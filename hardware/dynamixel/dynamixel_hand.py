@@ -210,5 +210,4 @@ class DynamixelHand:
             with contextlib.suppress(Exception):
                 self.drive.torque_off()
             bus.close()
-            if self._stop.is_set() or self._reopen is None:
-                beat.over()
+            beat.over()

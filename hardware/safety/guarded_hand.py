@@ -197,16 +197,17 @@ class GuardedHand:
     def rearm(self, source: str = "operator") -> None:
         """Clear the latched stop: HOLD, or RELEASED where torque is off. Nothing moves; arm afterwards.
 
-        Servos that were lost, failed or released are acknowledged with it, and recover. Raises CommandRefused where
-        there is nothing to clear or a servo is still warm, DeviceError where servos cannot recover, and RunError where
-        the latch cannot be removed (still STOPPED).
+        Servos that were lost, failed or released are acknowledged with it, and recover, and so does a device that gives
+        no joint states any more. Raises CommandRefused where there is nothing to clear or a servo is still warm,
+        DeviceError where servos cannot recover, and RunError where the latch cannot be removed (still STOPPED).
         """
         with self._latch_lock:
             with self._lock:
                 stopped = self._machine.state is State.STOPPED
-                if stopped or not self._servos.trouble():
+                hurt = bool(self._servos.trouble()) or (self._joints.lost and not stopped)
+                if stopped or not hurt:
                     self._machine.check(Event.REARM)
-                if self._servos.trouble():
+                if hurt:
                     self._servos.check_cool()
                     self._raw.recover()
                     self._servos.acknowledge()

@@ -259,6 +259,28 @@ def test_servos_that_cannot_recover_stay_locked(rig):
     rig.hand.arm("policy")
 
 
+def test_a_device_that_gives_no_joint_states_is_told_to_recover_by_an_operator(rig):
+    rig.armed()
+    rig.raw.failing = {"read", "recover"}
+    rig.run(50 * MS)
+    assert state_of(rig) is State.HOLD
+    with pytest.raises(DeviceError, match="recover failed"):
+        rig.hand.rearm()
+    rig.raw.failing = {"read"}
+    rig.hand.rearm()
+    assert rig.raw.made("recover") == 2
+    # A stop can be cleared all the same, and leaves the device to the next word.
+    rig.hand.emergency_stop("page")
+    rig.hand.rearm()
+    assert state_of(rig) is State.HOLD
+    assert rig.raw.made("recover") == 2
+    rig.raw.failing = set()
+    rig.run(50 * MS)
+    with pytest.raises(CommandRefused, match="nothing is latched"):
+        rig.hand.rearm()
+    rig.hand.arm("policy")
+
+
 def test_one_rearm_clears_a_stop_and_acknowledges_servos(rig):
     rig.run()
     rig.raw.broken = bits(REBOOTED)

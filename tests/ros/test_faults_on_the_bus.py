@@ -195,6 +195,30 @@ def test_a_recorder_whose_disk_is_full_stops_alone_and_control_goes_on(
     assert ask(socket, "monitor")["unsafe_writes"] == 0
 
 
+def test_an_unplugged_port_holds_the_hand_and_is_opened_again_on_an_operators_word(
+    moving: tuple[Any, Path, list[Any]], probe: Any, safety: list[Any]
+) -> None:
+    from std_srvs.srv import Trigger
+
+    _, socket, sent = moving
+    ask(socket, "fault bus unplug for 300 ms")
+    wait_until(lambda: safety[-1].state == HOLD, lambda: safety[-1:])
+    wait_until(lambda: not ask(socket, "status")["faults"], lambda: "plugged in again")
+    assert safety[-1].state == HOLD
+    assert not any(servo["torque"] and servo["bus_watchdog"] != WATCHDOG_EXPIRED for servo in servos(socket))
+    wait_until(lambda: probe.call(Trigger, "hand/rearm").success, lambda: "an operator's word is not taken")
+    wait_until(lambda: all(servo["bus_watchdog"] == 10 for servo in servos(socket)), lambda: servos(socket))
+    assert not any(servo["torque"] for servo in servos(socket))
+    engaged(probe, safety, sent)
+    assert all(servo["torque"] for servo in servos(socket))
+    assert ask(socket, "monitor")["unsafe_writes"] == 0
+
+
+def servos(socket: Path) -> list[dict[str, Any]]:
+    """How each servo is."""
+    return list(ask(socket, "status")["servos"])
+
+
 # A hand's port, as a real one's: nothing of it is in the graph's processes.
 
 

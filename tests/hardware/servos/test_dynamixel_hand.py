@@ -230,6 +230,19 @@ def test_the_loop_of_a_stepped_hand_turns_once_a_step_and_not_without(pty_bench)
     assert not beat.step(5.0)
 
 
+def test_nobody_waits_for_a_loop_that_ended_until_it_turns_again() -> None:
+    beat, stop = StepBeat(), threading.Event()
+    beat.over()
+    assert not beat.step(60.0)
+    assert beat.late == 0
+    assert beat.wait(stop)
+    beat.done()
+    turning = threading.Thread(target=lambda: (beat.wait(stop), beat.done()))
+    turning.start()
+    assert beat.step(60.0)
+    turning.join()
+
+
 def test_a_clock_that_lost_time_does_not_make_up_for_it_in_a_burst(monkeypatch) -> None:
     now = [100.0]
     monkeypatch.setattr("knuckle.hardware.dynamixel.beat.time.monotonic", lambda: now[0])

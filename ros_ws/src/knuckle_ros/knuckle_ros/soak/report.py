@@ -25,7 +25,7 @@ def write_report(
     memory = [(at_s, usage.memory_mb) for at_s, usage in record.usage]
     descriptors = [(at_s, float(usage.descriptors)) for at_s, usage in record.usage]
     said = [(heard.at_s - record.began_s, heard.state) for heard in states]
-    events = [{**_event(outcome)} for outcome in record.outcomes]
+    events = [_event(outcome) for outcome in record.outcomes]
     files = {
         "memory.svg": curve_plot("memory of all processes, MB", memory, faults, record.seconds),
         "descriptors.svg": curve_plot("open descriptors of all processes", descriptors, faults, record.seconds),
@@ -48,7 +48,7 @@ def curve_plot(name: str, points: Sequence[tuple[float, float]], faults: Sequenc
     panel = Panel(_time_axis(seconds), Axis(0.0, top, ticks, ""), width=WIDTH, height=HEIGHT)
     line = "L".join(f"{panel.px(at_s):.1f} {panel.py(value):.1f}" for at_s, value in points)
     drawn = [f'<path d="M{line}" fill="none" stroke="{LINE}" stroke-width="1.6"/>'] if points else []
-    return panel.image(name, [*_marks(panel, faults), *drawn, text(52.0, 20.0, name)]) + "\n"
+    return _image(panel, name, [*_marks(panel, faults), *drawn])
 
 
 def state_plot(changes: Sequence[tuple[float, str]], faults: Sequence[float], seconds: float) -> str:
@@ -62,7 +62,12 @@ def state_plot(changes: Sequence[tuple[float, str]], faults: Sequence[float], se
         path += f"{'L' if path else 'M'}{panel.px(at_s):.1f} {y:.1f}H{panel.px(end):.1f}"
     drawn = [f'<path d="{path}" fill="none" stroke="{LINE}" stroke-width="1.6"/>'] if path else []
     name = "state of the hand"
-    return panel.image(name, [*_marks(panel, faults), *drawn, text(80.0, 20.0, name)]) + "\n"
+    return _image(panel, name, [*_marks(panel, faults), *drawn])
+
+
+def _image(panel: Panel, name: str, inside: Sequence[str]) -> str:
+    image = panel.image(name, [*inside, text(panel.left, 20.0, name)])
+    return image.replace("<svg ", '<svg font-family="sans-serif" font-size="12" ', 1) + "\n"
 
 
 def _time_axis(seconds: float) -> Axis:
@@ -89,7 +94,10 @@ def _event(outcome: Outcome) -> dict[str, object]:
 
 def _page(command: str, record: Record, figures: Mapping[str, float]) -> str:
     where = machine()
-    rows = "\n".join(f"| {name} | {value:.4g} |" for name, value in figures.items())
+    rows = "\n".join(
+        f"| {name} | {value:.0f} |" if value.is_integer() else f"| {name} | {value:.4g} |"
+        for name, value in figures.items()
+    )
     events = "\n".join(
         f"| {o.began_s:.1f} | {o.injection} | {'yes' if o.held else 'no'} | "
         f"{'**no**' if not o.recovered else f'{(o.recovered_s or 0.0) - o.began_s:.1f}'} | "

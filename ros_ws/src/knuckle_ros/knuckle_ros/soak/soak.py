@@ -27,6 +27,9 @@ FLOWING = 6
 """So many commands sent since make a hand recovered: half a second at the policy's rate."""
 
 USAGE_EVERY_S = 2.0
+JUDGE_EVERY_S = 0.25
+"""A driver that is killed takes what its monitor counted since it was last asked."""
+
 LOOK_S = 0.05
 STEP_S = 3.0
 """An operator's patience before the next try."""
@@ -79,7 +82,8 @@ class Soak:
         # Of the bus that runs now; one that dies takes its monitor with it, so what it had counted is kept here.
         self._seen: Counter[str] = Counter()
         self._seen_packets = 0
-        self._usage_due = 0.0
+        self._judged: int | None = None
+        self._usage_due = self._judge_due = 0.0
 
     def run(self) -> Record:
         """The soak; RunError where the graph does not start, or ends."""
@@ -104,11 +108,9 @@ class Soak:
         """Let the graph run until then."""
         while self._now() < until_s:
             self._look()
-            time.sleep(LOOK_S)
 
     def _look(self) -> None:
-        self._graph.check()
-        self._judge()
+        self._watch()
         self._weigh()
 
     def _weigh(self) -> None:
@@ -121,15 +123,16 @@ class Soak:
 
     def _judge(self) -> bool:
         """Ask the monitor what it has counted; False where no bus answers."""
+        process = self._graph.hosts().get("world")
         said = self._graph.ask("servo_bus", "monitor")
         if said is None:
             return False
-        if said["packets"] < self._seen_packets:
+        if process != self._judged:
             # Another bus than the one before: it counts from nothing.
-            self._seen.clear()
+            self._judged, self._seen, self._seen_packets = process, Counter(), 0
         reasons = Counter(said["reasons"])
         self.record.unsafe += reasons - self._seen
-        self.record.packets += said["packets"] - (self._seen_packets if said["packets"] >= self._seen_packets else 0)
+        self.record.packets += said["packets"] - self._seen_packets
         self._seen, self._seen_packets = reasons, said["packets"]
         self.record.last_unsafe = said["last_violation"] or self.record.last_unsafe
         return True
@@ -167,7 +170,11 @@ class Soak:
         return outcome
 
     def _watch(self) -> None:
+        """Let a moment pass."""
         self._graph.check()
+        if time.monotonic() >= self._judge_due:
+            self._judge()
+            self._judge_due = time.monotonic() + JUDGE_EVERY_S
         time.sleep(LOOK_S)
 
     def _left_armed(self, changes: int, before: dict[str, int]) -> bool:

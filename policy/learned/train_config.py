@@ -28,6 +28,7 @@ class PpoConfig:
     surface: str = setting("table", "table, or air: the table goes after 2 s", choices=("table", "air"))
     starts: str = setting("settled", "where episodes begin", choices=("settled", "grasp", "mixed", "table"))
     warm_start: str = setting("", "a policy or run whose network, critic and normaliser the run begins with")
+    critic_first: int = setting(0, "updates at first in which the critic learns alone", low=0, high=100_000)
     held_share: float = setting(
         0.0, "share of episodes that begin in a grasp that holds, without the table", low=0.0, high=1.0
     )

@@ -17,6 +17,7 @@ from stable_baselines3.common.utils import set_random_seed
 from knuckle.core.errors import InputError, RunError
 from knuckle.hardware.spec.hand_spec import Array
 from knuckle.hardware.spec.hands import hand_spec
+from knuckle.policy.cloning.warm_start import let_actor_learn
 from knuckle.policy.learned.adaptive_ppo import AdaptivePpo, TimedVecEnv, normalised, normaliser_of, statistics_of
 from knuckle.policy.learned.curriculum import Curriculum
 from knuckle.policy.learned.export import Actor
@@ -140,11 +141,15 @@ class Trainer:
 
     def _learn(self) -> None:
         """Collect and learn; RunError where what comes out is not finite."""
+        alone, rate = self.updates < self.training.ppo.critic_first, self.model.rate
+        let_actor_learn(self.model, not alone)
         try:
             self.model.learn(self.training.batch, callback=self.tally, log_interval=NEVER, reset_num_timesteps=False)
         except ValueError as error:  # torch's, of a distribution whose mean is not finite
             first = str(error).splitlines()[0][:120]
             raise RunError(f"update {self.updates + 1} broke down ({first})", where="training", right=RIGHT) from error
+        if alone:  # A policy that stood still says nothing about the rate.
+            self.model.rate = rate
         if not all(bool(torch.isfinite(weight).all()) for weight in self.model.policy.parameters()):
             what = f"the weights are not finite after update {self.updates + 1}"
             raise RunError(what, where="training", right=RIGHT)

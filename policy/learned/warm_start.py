@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from knuckle.core.errors import InputError
+from knuckle.policy.cloning.warm_start import begin_with_policy
 from knuckle.policy.learned.adaptive_ppo import statistics_of
 from knuckle.policy.learned.checkpoint import read_checkpoint, write_checkpoint
+from knuckle.policy.learned.policy_card import CARD
 from knuckle.policy.learned.policy_folder import policy_folder
 
 if TYPE_CHECKING:
@@ -49,8 +51,13 @@ def read_learner(name: str, hand: str, *, where: str) -> tuple[dict[str, Any], d
 def begin_with(trainer: Trainer, name: str, *, where: str) -> None:
     """Put what the learner in ``name`` has learned into ``trainer``, which has done no update yet.
 
-    InputError where it does not fit: other widths, layers, or symmetry.
+    A policy without a learner, such as a cloned one, gives its actor and normaliser alone. InputError where it does not
+    fit: other widths, layers, or symmetry.
     """
+    folder = policy_folder(name)
+    if folder is not None and (folder / CARD).is_file() and not (folder / LEARNER).is_file():
+        begin_with_policy(trainer, name, where=where)
+        return
     arrays, facts = read_learner(name, trainer.hand.name, where=where)
     statistics = statistics_of(trainer.env)
     try:

@@ -12,6 +12,7 @@ from knuckle.core.errors import InputError
 from knuckle.policy.collect.collection import CONFIG, EPISODES
 from knuckle.policy.learned.adaptive_ppo import statistics_of
 from knuckle.policy.learned.checkpoint import write_checkpoint
+from knuckle.policy.learned.export import export_policy
 from knuckle.policy.learned.reverse_curriculum import ReverseCurriculum
 from knuckle.policy.learned.shown_episodes import shown_episodes
 from knuckle.policy.learned.train_config import Training, make_training
@@ -69,6 +70,31 @@ def test_another_network_is_refused(tmp_path: Path, start_folder: Path, changes:
     write_learner(teacher, tmp_path)
     with pytest.raises(InputError, match=said):
         trainer_of(small(warm_start=str(tmp_path), **changes), tmp_path, start_folder)
+
+
+def test_a_policy_without_a_critic_begins_with_its_actor_which_waits_for_the_critic(
+    tmp_path: Path, start_folder: Path
+) -> None:
+    teacher = trainer_of(small(), tmp_path, start_folder)
+    teacher.update()
+    hand, seen = teacher.hand, teacher.observed()
+    export_policy(tmp_path / "clone", hand, teacher.actor(), name="clone", observed=seen, training={}, data="none")
+    pupil = trainer_of(small(warm_start=str(tmp_path / "clone"), critic_first="1"), tmp_path, start_folder)
+    np.testing.assert_allclose(pupil.act(seen), teacher.act(seen), atol=1e-5)
+    critic = [weight.clone() for weight in pupil.model.policy.value_net.parameters()]
+    rate = pupil.model.rate
+    pupil.update()
+    layers = pupil.actor().layers
+    for (weight, bias), (taught, biased) in zip(layers, teacher.actor().layers, strict=True):
+        np.testing.assert_allclose(weight, taught, atol=1e-6)
+        np.testing.assert_allclose(bias, biased, atol=1e-6)
+    assert pupil.model.rate == rate
+    assert any(
+        not np.array_equal(a.detach(), b.detach())
+        for a, b in zip(critic, pupil.model.policy.value_net.parameters(), strict=False)
+    )
+    pupil.update()
+    assert any(not np.allclose(a[0], b[0]) for a, b in zip(pupil.actor().layers, teacher.actor().layers, strict=True))
 
 
 def test_a_folder_without_a_learner_is_refused(tmp_path: Path, start_folder: Path) -> None:

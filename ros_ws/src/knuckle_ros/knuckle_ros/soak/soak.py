@@ -148,13 +148,12 @@ class Soak:
         changes, before, refused = len(self._listener.states), self._graph.hosts(), self._listener.refused
         try:
             self._inject(injection)
-            over = time.monotonic() + RECOVERY_S
-            while not self._over(injection) and time.monotonic() < over:
-                self._watch()
             if injection.holds:
                 # It may take a moment to be noticed; what is to be seen is that the hand does hold.
-                while not self._left_armed(changes, before) and time.monotonic() < over:
-                    self._watch()
+                self._until(lambda: self._left_armed(changes, before))
+            if injection.target == "camera":
+                self._graph.ask("camera", "clear")
+            self._until(self._over)
             if self._lead_back(outcome.road, RECOVERY_S):
                 outcome.recovered_s = self._now()
         except RunError as error:
@@ -176,6 +175,12 @@ class Soak:
             self._judge()
             self._judge_due = time.monotonic() + JUDGE_EVERY_S
         time.sleep(LOOK_S)
+
+    def _until(self, condition: Callable[[], bool]) -> None:
+        """Wait for ``condition``, but no longer than a recovery may take."""
+        end = time.monotonic() + RECOVERY_S
+        while not condition() and time.monotonic() < end:
+            self._watch()
 
     def _left_armed(self, changes: int, before: dict[str, int]) -> bool:
         """Whether the hand left ARMED since, or its process is another: it comes back holding."""
@@ -200,13 +205,18 @@ class Soak:
             done, words = self._listener.trigger("emergency_stop")
             if not done:
                 raise RunError(words, where="emergency_stop")
+        elif target == "camera":
+            # Until it was noticed: how many frames come in a time is for the machine to say.
+            self._told("camera", f"fault {what}")
+            time.sleep(lasting)
         else:
-            place = "camera" if target == "camera" else "servo_bus"
-            line = f"fault {what}" if target == "camera" else f"fault {target} {what}"
-            if self._graph.ask(place, f"{line} for {lasting:g} s" if lasting else line) is None:
-                raise RunError(f"the virtual {place} does not answer", where="soak")
+            self._told("servo_bus", f"fault {target} {what}" + (f" for {lasting:g} s" if lasting else ""))
 
-    def _over(self, injection: Injection) -> bool:
+    def _told(self, device: str, line: str) -> None:
+        if self._graph.ask(device, line) is None:
+            raise RunError(f"the virtual {device} does not answer", where="soak")
+
+    def _over(self) -> bool:
         """Whether what was done has ended: all processes are there, and no device is faulty any more."""
         if len(self._graph.hosts()) < 3:
             return False

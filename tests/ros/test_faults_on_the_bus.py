@@ -324,7 +324,11 @@ def poison_the_weights(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("spoil", "said"), [(flip_a_bit, "the weights do not match"), (poison_the_weights, "not finite")]
+    ("spoil", "said"),
+    [
+        pytest.param(flip_a_bit, "the weights do not match", marks=pytest.mark.slow),
+        (poison_the_weights, "not finite"),
+    ],
 )
 def test_a_checkpoint_that_is_broken_ends_the_run_before_any_torque(
     spoil: Callable[[Path], None], said: str, run_graph: Start, port: VirtualPort, tmp_path: Path, checkpoint: Path

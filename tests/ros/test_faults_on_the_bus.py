@@ -31,7 +31,7 @@ from knuckle.policy.learned.onnx_graph import Normaliser, actor_graph
 from knuckle.sim.reorient.observation import ReorientObservation
 from knuckle_ros.run_members import MARK, members
 
-pytestmark = pytest.mark.ros
+pytestmark = [pytest.mark.ros, pytest.mark.timeout(600)]
 
 MOVING = """
 processes: {world: {}, policy: {}, user: {}}

@@ -110,7 +110,7 @@ def test_a_real_port_is_opened_with_torque_off_and_waits_for_an_operator(
     text = PORT.replace("LATCH", str(tmp_path / "stop.json")).replace("FILE", str(file))
     graph.write_text(text.replace("PATH", port.path))
     run = run_graph(str(graph))
-    run.wait_for("torque is off; hand/rearm lets it be armed")
+    run.wait_for("torque is off; hand/rearm lets it be armed", timeout_s=60.0)
     wait_until(lambda: len(joints) > 5, "joint states")
     assert joints[-1].position[1] == pytest.approx(0.8, abs=0.01)
     assert not any(servo.torque_on for servo in port.bus.servos)

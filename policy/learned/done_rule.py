@@ -14,8 +14,11 @@ from knuckle.policy.stillness import goal_angle, stillness
 class DoneConfig:
     """The bounds of done; they stand in the policy's card."""
 
-    angle: float = setting(0.35, "angle to the goal that is near enough", low=0.01, high=3.14, unit="rad")
-    steps: int = setting(2, "control steps in a row for which it must hold", low=1, high=120)
+    angle: float = setting(0.38, "angle to the goal that is near enough", low=0.01, high=3.14, unit="rad")
+    hold: float = setting(
+        0.38, "angle to the goal within which the policy keeps its posture, 0: never", low=0.0, high=3.14, unit="rad"
+    )
+    steps: int = setting(1, "control steps in a row for which it must hold", low=1, high=120)
 
 
 class DoneRule:

@@ -13,7 +13,9 @@ from knuckle.hardware.spec.hand_spec import Array, HandSpec
 from knuckle.policy.contract import Goal, PolicySpec, SceneState
 from knuckle.policy.goal_check import check_goal
 from knuckle.policy.learned.done_rule import DoneRule
+from knuckle.policy.learned.hold_rule import HoldRule
 from knuckle.policy.learned.policy_card import NETWORK, done_of, read_card
+from knuckle.policy.stillness import goal_angle
 from knuckle.sim.reorient.observation import ReorientObservation
 
 
@@ -30,7 +32,8 @@ class LearnedPolicy:
             what = "the network gives actions that are not finite"
             raise InputError(what, where=str(folder / NETWORK), right="weights of a training that went well")
         self._build, self._chart = ReorientObservation(hand), ActionMap(hand)
-        self._done = DoneRule(done_of(self.card, str(folder)))
+        done = done_of(self.card, str(folder))
+        self._done, self._hold = DoneRule(done), HoldRule(done, self._chart)
         self._goal: Goal | None = None
         self._smoothed = np.zeros(hand.dof)
 
@@ -48,6 +51,7 @@ class LearnedPolicy:
         self._goal = goal
         self._smoothed = np.zeros(self.hand.dof)
         self._done.reset()
+        self._hold.reset()
 
     def act(self, state: SceneState) -> tuple[Array, float]:
         """The action for this state, and 1 where the policy is done.
@@ -70,7 +74,9 @@ class LearnedPolicy:
             k = int(np.flatnonzero(~np.isfinite(observation))[0])
             what = f"{self._build.columns[k][0]} of the state is {observation[k]}"
             raise RunError(what, where=str(self.folder), right="finite numbers; the hand is not moved on others")
-        action = run_network(self._session, observation[None])[0]
+        wanted = run_network(self._session, observation[None])[0]
+        angle = goal_angle(state, self._goal.quaternion)
+        action = self._hold.action(wanted, np.asarray(state.q), self._smoothed, angle)
         self._smoothed = self._chart.smooth(action, self._smoothed)
         return action, self._done.step(state, self._goal, self._smoothed)
 

@@ -175,7 +175,14 @@ def physics(starts: Path, thing: str, pairs: int, contacts: int) -> dict[str, fl
     """How far joints and object are, after one control step of MJX under a target, from MuJoCo's on the same model and
     from the CPU learner's scene: the largest over the starts, rad and m."""
     packed = read_starts(starts, HAND, (thing,))
-    settings = {"episode_s": 10.0, "pairs": pairs, "contacts": contacts, "iterations": 10}
+    settings = {
+        "episode_s": 10.0,
+        "surface": "table",
+        "held_share": 0.0,
+        "pairs": pairs,
+        "contacts": contacts,
+        "iterations": 10,
+    }
     world = MjxWorld(HAND, (thing,), 1, packed, "mixed", SHAPED, **settings)
     at, grasps = world.layout, int(packed["grasp_count"][0])
     rows = np.concatenate([packed["settled"][0][:2], packed["grasps"][0][:grasps][:2]])
@@ -194,6 +201,42 @@ def physics(starts: Path, thing: str, pairs: int, contacts: int) -> dict[str, fl
             out[f"joints_{name}"] = max(out[f"joints_{name}"], float(np.abs(ours[joints] - data.qpos[joints]).max()))
             out[f"object_{name}"] = max(out[f"object_{name}"], float(np.abs(ours[body] - data.qpos[body]).max()))
     return out | {"seconds": time.perf_counter() - begun}
+
+
+def bookkeeping(starts: Path, thing: str) -> float:
+    """How many of the world's promises about ends of episodes are broken, with a physics that is put in its place."""
+    packed, n = read_starts(starts, HAND, (thing,)), 8
+    settings = {"episode_s": 0.25, "pairs": 8, "contacts": 8, "iterations": 4}
+    world = MjxWorld(HAND, (thing,), n, packed, "mixed", SHAPED, surface="air", held_share=0.5, **settings)
+    shares, still = jp.asarray([1.0, 0.0, 0.0, 0.0, 0.0]), jp.zeros((n, HAND.dof))
+    state, _ = world.begin(jax.random.key(0), shares)
+    held, at = np.asarray(state["table_until"]) < 0, world.layout.object_q.start
+    kept = {name: [] for name in ("stays", "leaves", "breaks")}
+    moved = {
+        "stays": lambda model, qpos, qvel, warm, target: (qpos, 0.0 * qvel, warm),
+        "leaves": lambda model, qpos, qvel, warm, target: (qpos.at[at].add(0.2), qvel, warm),
+        "breaks": lambda model, qpos, qvel, warm, target: (qpos * jp.nan, qvel, warm),
+    }
+    for name, physics_of in moved.items():
+        world.physics = physics_of  # type: ignore[method-assign]
+        step, now = jax.jit(world.step), state
+        for k in range(world.limit):
+            now, out = step(now, still, jax.random.key(k), shares)
+            kept[name].append({key: np.asarray(value) for key, value in (now | out).items()})
+    first, last = kept["stays"][0], kept["stays"][-1]
+    gone, broken = kept["leaves"][0], kept["breaks"][0]
+    promises = [
+        0 < held.sum() < n if packed["held_count"].any() else not held.any(),
+        not (first["truncated"] | first["terminated"]).any(),
+        (first["steps"] == 1).all() and np.allclose(first["seen"], first["last"]),
+        (last["truncated"] & ~last["terminated"]).all() and (last["steps"] == 0).all(),
+        not np.allclose(last["seen"], last["last"]),
+        (gone["terminated"] & ~gone["truncated"]).all() and (gone["steps"] == 0).all(),
+        np.allclose(gone["reward_fall"], SHAPED.scale * SHAPED.fall),
+        (broken["broken"] & broken["truncated"]).all() and not broken["won"].any(),
+        (broken["reward"] == 0.0).all() and np.isfinite(broken["seen"]).all() and np.isfinite(broken["last"]).all(),
+    ]
+    return float(sum(not bool(held_to) for held_to in promises))
 
 
 def _apart(ours: Any, theirs: Any) -> float:
@@ -223,8 +266,11 @@ def main() -> int:
     }
     found |= {name: (value, 1e-5) for name, value in reward(rng, SHAPED).items()}
     found |= {f"{name}, every form": (value, 1e-5) for name, value in reward(rng, squares).items()}
+    if not given.no_physics and given.starts is None:
+        parser.error("--starts, or --no-physics")
     if not given.no_physics:
         figures = physics(given.starts, given.object, given.pairs, given.contacts)
+        found["promises of the world that are broken"] = (bookkeeping(given.starts, given.object), 0.0)
         bounds = {"joints_same": PHYSICS_M, "object_same": PHYSICS_M}
         found |= {f"physics {name}": (value, bounds.get(name, np.inf)) for name, value in figures.items()}
     wrong = 0

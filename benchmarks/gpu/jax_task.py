@@ -19,7 +19,7 @@ from knuckle.sim.reorient.observation import RATE_SCALE
 from knuckle.sim.reorient.reward import HIGH_TIP, RewardConfig
 from knuckle.sim.reorient.rungs import RUNGS
 from knuckle.sim.reorient.success import ACTION_NORM, JOINT_RATE_NORM, OBJECT_SPEED, OBJECT_SPIN, SUCCESS_ANGLE
-from knuckle.sim.world import DROP_DISTANCE
+from knuckle.sim.world import DROP_BELOW_TIPS, DROP_DISTANCE
 
 RUNG_NAMES = tuple(RUNGS)
 REDRAWS = 3
@@ -192,9 +192,10 @@ class Task:
         return (five if self.reward.success_needs == "five" else loose), five
 
 
-def fallen(position: Any, start: Any) -> Any:
-    """Whether the object has left, on the table: too far from where it began."""
-    return norm(position - start) > DROP_DISTANCE
+def fallen(position: Any, start: Any, tips: Any, aloft: Any) -> Any:
+    """Whether the object has left: too far from where it began, or ``aloft``, below the lowest of ``tips`` (G, 3)."""
+    below = position[..., 2] < tips[..., 2].min(axis=-1) - DROP_BELOW_TIPS
+    return (norm(position - start) > DROP_DISTANCE) | (aloft & below)
 
 
 def draw_goal(key: Any, rung: Any, lies: Any) -> Any:

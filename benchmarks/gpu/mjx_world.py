@@ -1,4 +1,4 @@
-"""Many worlds of reorientation on MJX: `BatchWorld` on a table, without randomisation, as pure functions for JAX.
+"""Many worlds of reorientation on MJX: `BatchWorld` without randomisation, as pure functions for JAX.
 
 A step is one control step: action map, physics, reward, success with a new goal, and a new episode where one ended.
 World k has the object ``objects[k % len(objects)]``; what differs between objects in their models is batched.
@@ -21,8 +21,12 @@ from knuckle.core.errors import InputError
 from knuckle.hardware.spec.hand_spec import HandSpec
 from knuckle.sim.reorient.physics import control_substeps
 from knuckle.sim.reorient.reward import RewardConfig
+from knuckle.sim.scene import TABLE_AWAY_M, TABLE_GEOM
 from knuckle.sim.state_guard import SANE
+from knuckle.sim.world import TABLE_REMOVAL_S
 
+ALWAYS = 1 << 30
+_STARTS = ("settled", "grasps", "grasp_count", "held", "held_count")
 # What MJX notes of a model and never computes with where there is no height field.
 _IDLE = frozenset({"geom_sameframe", "geom_rbound_hfield"})
 
@@ -32,14 +36,14 @@ def read_starts(path: Path, hand: HandSpec, objects: tuple[str, ...]) -> dict[st
     right = "a file of pack_starts.py for this hand and these objects"
     try:
         with np.load(path, allow_pickle=False) as stored:
-            packed = {name: stored[name] for name in ("hand", "objects", "settled", "grasps", "grasp_count")}
+            packed = {name: stored[name] for name in ("hand", "objects", *_STARTS)}
     except (OSError, ValueError, KeyError, EOFError) as error:
         raise InputError(f"the starts cannot be read ({error})", where=str(path), right=right) from error
     names = [str(name) for name in packed["objects"]]
     if str(packed["hand"]) != hand.name or not set(objects) <= set(names):
         raise InputError(f"starts of {packed['hand']} with {', '.join(names)}", where=str(path), right=right)
     order = [names.index(name) for name in objects]
-    return {name: packed[name][order] for name in ("settled", "grasps", "grasp_count")}
+    return {name: packed[name][order] for name in _STARTS}
 
 
 def stacked(models: list[Any], of_world: np.ndarray) -> tuple[Any, Any]:
@@ -63,7 +67,10 @@ def stacked(models: list[Any], of_world: np.ndarray) -> tuple[Any, Any]:
 
 
 class MjxWorld:
-    """``worlds`` worlds of ``hand`` with ``objects``, beginning as ``starts`` (of `read_starts`) and ``kind`` say."""
+    """``worlds`` worlds of ``hand`` with ``objects``, beginning as ``starts`` (of `read_starts`) and ``kind`` say.
+
+    ``surface`` table or air; ``held_share`` of the episodes begin in a grasp that holds, the table gone.
+    """
 
     def __init__(
         self,
@@ -75,6 +82,8 @@ class MjxWorld:
         reward: RewardConfig,
         *,
         episode_s: float,
+        surface: str,
+        held_share: float,
         pairs: int,
         contacts: int,
         iterations: int,
@@ -91,8 +100,11 @@ class MjxWorld:
         self.substeps = control_substeps(scenes[0])
         self.limit = round(episode_s * hand.control_rate_hz)
         self.grasp_share = {"settled": 0.0, "mixed": 0.5, "grasp": 1.0}[kind]
-        self.starts = {name: jp.asarray(array, jp.float32) for name, array in starts.items()}
+        self.starts = {name: jp.asarray(array) for name, array in starts.items()}
         self.object_of_world = jp.asarray(self.of_world)
+        self.held_share = held_share
+        self.removal = round(TABLE_REMOVAL_S * hand.control_rate_hz) if surface == "air" else ALWAYS
+        self.table = int(self.models[0].geom(TABLE_GEOM).id)
 
     def begin(self, key: Any, shares: Any) -> tuple[dict[str, Any], Any]:
         """All worlds at the beginning of an episode, and their observations; ``shares`` (rungs,) of the goals."""
@@ -124,8 +136,8 @@ class MjxWorld:
         return self.task.observe(*self._parts(state), state["goal"], state["smoothed"])
 
     def _begin(self, key: Any, thing: Any, shares: Any) -> dict[str, Any]:
-        pool, which, rung_key, goal_key = jax.random.split(key, 4)
-        grasps = self.starts["grasp_count"][thing].astype(jp.int32)
+        pool, which, rung_key, goal_key, lift = jax.random.split(key, 5)
+        grasps = self.starts["grasp_count"][thing]
         in_grasp = (jax.random.uniform(pool) < self.grasp_share) & (grasps > 0)
         place = jax.random.uniform(which)
         resting = self.starts["settled"][thing]
@@ -133,6 +145,11 @@ class MjxWorld:
         k = jp.minimum((place * count).astype(jp.int32), count - 1)
         held = self.starts["grasps"][thing]
         start = jp.where(in_grasp, held[jp.minimum(k, held.shape[0] - 1)], resting[jp.minimum(k, len(resting) - 1)])
+        lifted, holds = jax.random.uniform(lift) < self.held_share, self.starts["held_count"][thing]
+        aloft = lifted & (holds > 0)
+        of_held = self.starts["held"][thing][jp.minimum((place * holds).astype(jp.int32), jp.maximum(holds - 1, 0))]
+        # As on the CPU: an object that no grasp holds begins in its first resting pose, on the table.
+        start = jp.where(aloft, of_held, jp.where(lifted, resting[0], start))
         qpos, qvel = start[1 : 1 + self.layout.model.nq], start[1 + self.layout.model.nq :]
         pose = qpos[self.layout.object_q]
         turn = pose[3:] / norm(pose[3:])
@@ -146,6 +163,7 @@ class MjxWorld:
             "goal": goal,
             "rung": rung,
             "steps": jp.zeros((), jp.int32),
+            "table_until": jp.where(aloft, -1, self.removal),
             "start": pose[:3],
             "before": angle_left(turn, goal),
             "won": jp.zeros((), bool),
@@ -158,6 +176,9 @@ class MjxWorld:
         now = dict(state)
         now["smoothed"] = self.task.smooth(action, state["smoothed"])
         target = self.task.target(self._parts(state)[0], now["smoothed"])
+        gone = state["steps"] >= state["table_until"]
+        height = jp.where(gone, TABLE_AWAY_M, model.geom_pos[self.table, 2])
+        model = model.replace(geom_pos=model.geom_pos.at[self.table, 2].set(height))
         moved = dict(
             zip(
                 ("qpos", "qvel", "warm"),
@@ -192,6 +213,7 @@ class MjxWorld:
             "truncated": truncated,
             "won": now["won"],
             "rung": now["rung"],
+            "held": now["table_until"] < 0,
             "five": five & sane,
             "broken": ~sane,
         }
@@ -202,12 +224,13 @@ class MjxWorld:
         q, dq, pose, twist = self._parts(now)
         angle = angle_left(pose[3:] / norm(pose[3:]), now["goal"])
         success, five = self.task.judged(angle, dq, twist, now["smoothed"])
+        tips, aloft = self.task.walk(q, dq)[..., :3], now["steps"] > now["table_until"]
         outcome = {
             "angle": angle,
             "success": success,
-            "fallen": fallen(pose[:3], now["start"]),
+            "fallen": fallen(pose[:3], now["start"], tips, aloft),
             "on_table": jp.zeros((), bool),
-            "tips": self.task.walk(q, dq)[..., :3],
+            "tips": tips,
             "position": pose[:3],
             "dq": dq,
             "torque": self.task.torque(target, q, dq),

@@ -22,19 +22,23 @@ from knuckle.sim.scene import planner_scene
 
 
 def pack(hand_name: str, objects: tuple[str, ...], count: int, cache: Path | None) -> dict[str, np.ndarray]:
-    """``settled`` and ``grasps`` (objects, count, nstate), of the latter ``grasp_count`` (objects,), the rest zeros."""
+    """``settled``, ``grasps`` and those ``held`` without the table (objects, count, nstate); of the latter two
+    ``grasp_count`` and ``held_count`` (objects,), the rest zeros."""
     hand = hand_spec(hand_name, where="--hand")
     starts = [cached_starts(planner_scene(hand, name), count=count, folder=cache) for name in objects]
     width = starts[0].settled.shape[1]
-    grasps = np.zeros((len(objects), count, width))
+    grasps, held = np.zeros((2, len(objects), count, width))
     for k, of_one in enumerate(starts):
         grasps[k, : len(of_one.grasps)] = of_one.grasps
+        held[k, : of_one.in_air.sum()] = of_one.grasps[of_one.in_air]
     return {
         "hand": np.array(hand_name),
         "objects": np.array(objects),
         "settled": np.stack([of_one.settled for of_one in starts]).astype(np.float32),
         "grasps": grasps.astype(np.float32),
         "grasp_count": np.array([len(of_one.grasps) for of_one in starts], dtype=np.int32),
+        "held": held.astype(np.float32),
+        "held_count": np.array([of_one.in_air.sum() for of_one in starts], dtype=np.int32),
     }
 
 
@@ -59,8 +63,8 @@ def main() -> int:
     partial = given.out.with_name(f".{given.out.name}")
     partial.write_bytes(buffer.getvalue())
     partial.replace(given.out)
-    grasped = int((packed["grasp_count"] > 0).sum())
-    print(f"{given.out}: {len(names)} objects, {given.count} resting poses each, grasps of {grasped}")
+    grasped, held = (int((packed[name] > 0).sum()) for name in ("grasp_count", "held_count"))
+    print(f"{given.out}: {len(names)} objects, {given.count} poses each, grasps of {grasped}, in the air of {held}")
     return 0
 
 

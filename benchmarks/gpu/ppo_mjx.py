@@ -37,8 +37,7 @@ WRITE_EVERY_S = 60.0
 STEP, STD_FLOOR = 1.5, 0.01
 OBSERVED = 64
 NOT_HERE = {
-    "surface": "table",
-    "held_share": 0.0,
+    "critic_first": 0,
     "shown": "",
     "warm_start": "",
     "physics": "training",
@@ -61,7 +60,7 @@ class Teacher:
         self.hand = hand_spec(training.hand, where="--hand")
         self.culling = dict(culling)
         packed = read_starts(starts, self.hand, training.objects)
-        settings = {"episode_s": ppo.episode_s} | self.culling
+        settings = {"episode_s": ppo.episode_s, "surface": ppo.surface, "held_share": ppo.held_share} | self.culling
         world = MjxWorld(self.hand, training.objects, ppo.worlds, packed, ppo.starts, training.reward, **settings)
         self.networks = TurnedNetworks(self.hand, ppo.width, ppo.layers, ppo.symmetric)
         self.ppo = PpoUpdate(world, self.networks, ppo)
@@ -180,13 +179,15 @@ class Teacher:
         """What ended in the update, counted into the curriculum."""
         seen = {name: np.asarray(values) for name, values in happened.items()}
         done = seen["terminated"] | seen["truncated"]
-        for rung, won in zip(seen["rung"][done], seen["won"][done], strict=True):
+        on_rung, held = done & ~seen["held"], done & seen["held"]
+        for rung, won in zip(seen["rung"][on_rung], seen["won"][on_rung], strict=True):
             self.curriculum.add(RUNG_NAMES[rung], bool(won))
         episodes = int(done.sum())
         figures = {f"success_{name}": self.curriculum.success(name) for name in self.training.rungs}
         figures |= {"episodes": episodes, "rung": self.curriculum.top, "broken": int(seen["broken"].sum())}
         figures["dropped"] = float(seen["terminated"].sum() / max(episodes, 1))
         figures["five"] = float(seen["five"].mean())
+        figures["success_held"] = float(seen["won"][held].mean()) if held.any() else float("nan")
         figures["taken_up"] = float(self.curriculum.climb())
         return figures
 

@@ -17,7 +17,7 @@ from knuckle.policy.learned.train_config import PpoConfig
 
 ADAM_EPS = 1e-5
 BETAS = (0.9, 0.999)
-KEPT = ("terminated", "truncated", "won", "rung", "five", "broken")
+KEPT = ("terminated", "truncated", "won", "rung", "held", "five", "broken")
 
 
 class PpoUpdate:

@@ -48,9 +48,12 @@ NOT_HERE = {
 
 
 class Teacher:
-    """Learns as ``training`` says, from ``starts``; ``culling`` is pairs, contacts and iterations of `mjx_model`."""
+    """Learns as ``training`` says, from ``starts``, in worlds of kind ``world``; ``culling`` is pairs, contacts and
+    iterations of `mjx_model`."""
 
-    def __init__(self, training: Training, starts: Path, culling: Mapping[str, int]) -> None:
+    def __init__(
+        self, training: Training, starts: Path, culling: Mapping[str, int], world: type[MjxWorld] = MjxWorld
+    ) -> None:
         self.training, ppo = training, training.ppo
         for name, only in NOT_HERE.items():
             if getattr(ppo, name) != only:
@@ -61,20 +64,20 @@ class Teacher:
         self.culling = dict(culling)
         packed = read_starts(starts, self.hand, training.objects)
         settings = {"episode_s": ppo.episode_s, "surface": ppo.surface, "held_share": ppo.held_share} | self.culling
-        world = MjxWorld(self.hand, training.objects, ppo.worlds, packed, ppo.starts, training.reward, **settings)
+        worlds = world(self.hand, training.objects, ppo.worlds, packed, ppo.starts, training.reward, **settings)
         self.networks = TurnedNetworks(self.hand, ppo.width, ppo.layers, ppo.symmetric)
-        self.ppo = PpoUpdate(world, self.networks, ppo)
+        self.ppo = PpoUpdate(worlds, self.networks, ppo)
         self.curriculum = Curriculum(
             training.rungs, promote_at=ppo.promote_at, newest_share=ppo.newest_share, window=ppo.window
         )
         self.key, own, begin = jax.random.split(jax.random.key(training.seed), 3)
-        self.params = self.networks.begin(own, ppo.log_std)
-        self.adam, self.rate = adam_begin(self.params), ppo.rate
+        self.params = strong(self.networks.begin(own, ppo.log_std))
+        self.adam, self.rate = strong(adam_begin(self.params)), ppo.rate
         self.updates, self.steps = 0, 0
-        self.state, self.seen = jax.jit(world.begin)(begin, self._shares())
+        self.state, self.seen = strong(jax.jit(worlds.begin)(begin, self._shares()))
         self._count = jax.jit(self.ppo.count)
         self._collect, self._learn = jax.jit(self.ppo.collect), jax.jit(self.ppo.learn)
-        none = (jp.asarray(1e-4), jp.zeros(self.networks.columns), jp.ones(self.networks.columns))
+        none = strong((jp.asarray(1e-4), jp.zeros(self.networks.columns), jp.ones(self.networks.columns)))
         self.sums = self._count(none, self.seen)
 
     @property
@@ -91,7 +94,7 @@ class Teacher:
         )
         # In float32, as are the observations; the next update is normalised by what this one saw.
         self.sums = self._count(self.sums, batch["seen"])
-        rate = jp.asarray(self.rate)
+        rate = jp.asarray(self.rate, jp.float32)
         self.params, self.adam, learned = self._learn(self.params, self.adam, stats, batch, learn, rate)
         self.updates, self.steps = self.updates + 1, self.steps + self.training.batch
         most = self._most_log_std()
@@ -153,7 +156,7 @@ class Teacher:
             moments = {
                 part: {n: jp.asarray(arrays[f"adam.{part}.{n}"]) for n in self.params} for part in ("first", "second")
             }
-            self.adam = {"step": jp.asarray(facts["adam"])} | moments
+            self.adam = {"step": jp.asarray(facts["adam"], jp.float32)} | moments
             self.sums = tuple(jp.asarray(arrays[f"sums.{k}"]) for k in range(3))
             self.updates, self.steps, self.rate = facts["updates"], facts["steps"], facts["rate"]
             self.curriculum.restore(facts["curriculum"])
@@ -185,11 +188,18 @@ class Teacher:
         episodes = int(done.sum())
         figures = {f"success_{name}": self.curriculum.success(name) for name in self.training.rungs}
         figures |= {"episodes": episodes, "rung": self.curriculum.top, "broken": int(seen["broken"].sum())}
+        figures["compiled"] = self.ppo.compiled
         figures["dropped"] = float(seen["terminated"].sum() / max(episodes, 1))
         figures["five"] = float(seen["five"].mean())
         figures["success_held"] = float(seen["won"][held].mean()) if held.any() else float("nan")
         figures["taken_up"] = float(self.curriculum.climb())
         return figures
+
+
+def strong(tree: Any) -> Any:
+    """The same arrays, each with a type of its own: what is taken for a Python number at first, and for an array later,
+    would be compiled twice, minutes each time."""
+    return jax.tree_util.tree_map(lambda leaf: jax.lax.convert_element_type(leaf, np.dtype(leaf.dtype)), tree)
 
 
 def train(teacher: Teacher, folder: Path, minutes: float, updates: int) -> None:

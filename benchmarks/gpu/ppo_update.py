@@ -21,16 +21,21 @@ KEPT = ("terminated", "truncated", "won", "rung", "held", "five", "broken")
 
 
 class PpoUpdate:
-    """Collecting and learning for ``world`` with ``networks``; pure functions, to be compiled once each."""
+    """Collecting and learning for ``world`` with ``networks``; pure functions, to be compiled once each.
+
+    ``compiled`` counts how often collecting was: more than once is time thrown away.
+    """
 
     def __init__(self, world: MjxWorld, networks: TurnedNetworks, config: PpoConfig) -> None:
         self.world, self.networks, self.config = world, networks, config
+        self.compiled = 0
 
     def collect(self, params: Any, stats: Any, state: Any, seen: Any, key: Any, shares: Any) -> tuple[Any, ...]:
         """``config.steps`` control steps of all worlds: the new state and observations, the batch, and what happened.
 
         ``stats`` are mean and std (width,) that observations are normalised with throughout.
         """
+        self.compiled += 1
         noise = jp.exp(params["log_std"])
 
         def one(carry: Any, own: Any) -> Any:

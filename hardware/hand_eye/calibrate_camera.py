@@ -38,7 +38,7 @@ class CameraOptions(MarkerConfig, SessionConfig):
     port: str = setting("", "port of the servos' adapter; empty for the only one connected")
     hand: str = setting("dclaw3", "which hand it is")
     finger: int = setting(1, "fingertip that wears the marker, from 0", low=0, high=15)
-    postures: int = setting(30, "postures to look at", low=10, high=500)
+    postures: int = setting(40, "postures to look at", low=10, high=500)
     serial: str = setting("", "serial number of the camera; empty where there is one alone")
     colour_mode: str = setting("1280x720", "columns x rows of the colour image", choices=("1280x720", "640x480"))
     calibration: str = setting("", "calibration file of the hand; empty for the user's own")

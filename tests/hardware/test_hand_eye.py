@@ -30,7 +30,7 @@ HAND = hand_spec("dclaw3")
 MARKER = MarkerConfig()
 FINGER = 1
 K = pinhole(1280, 720)
-VIEWS = 30
+VIEWS = 40
 # The plate on the tip's link: before the finger, facing away from the palm's axis, and not quite straight.
 PLATE_P = np.array([0.014, 0.002, 0.055])
 PLATE_Q = rotations.multiply(

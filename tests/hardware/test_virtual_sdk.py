@@ -221,8 +221,8 @@ def test_a_port_that_is_unplugged_raises_and_one_that_is_back_answers(
     deadline = time.monotonic() + 20.0
     while os.path.lexists(tmp_path / "port"):
         assert time.monotonic() < deadline
-    # The SDK empties the port's buffer first, and what fails there is no OSError.
-    with pytest.raises(termios.error, match="Input/output error"):
+    # Where it fails depends on when: emptying the buffer (no OSError), writing, or reading what cannot be there.
+    with pytest.raises((termios.error, OSError)):
         host.packets.ping(host.port, 10)
     host.port.is_using = False
     host.virtual.ask("clear")

@@ -190,7 +190,9 @@ def test_a_folder_or_the_run_it_lies_in_is_a_controller(trained: Path, tmp_path:
         make_controller("nowhere/at_all", HAND)
     with pytest.raises(InputError, match="'.*' has no settings; only mpc has"):
         make_controller(str(run), HAND, settings={"samples": "64"})
-    with pytest.raises(InputError, match="unknown controller 'ppo'; known: mpc, nothing, random, or the folder of a"):
+    with pytest.raises(
+        InputError, match="unknown controller 'ppo'; known: mpc, nothing, random, reorient-dclaw3, or the folder of a"
+    ):
         make_controller("ppo", HAND)
 
 

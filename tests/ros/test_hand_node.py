@@ -294,7 +294,9 @@ def test_a_dead_hand_process_comes_back_inactive_in_hold_until_it_is_rearmed(
     assert not refused.success
     assert refused.message == "hand/arm: the hand node is inactive; hand/rearm activates it"
     assert probe.call(Trigger, "hand/rearm").success
-    assert (joints[-1].header.stamp.sec, joints[-1].header.stamp.nanosec) > (last.sec, last.nanosec)
+    before = (last.sec, last.nanosec)
+    newer = lambda: (joints[-1].header.stamp.sec, joints[-1].header.stamp.nanosec) > before  # noqa: E731
+    wait_until(newer, 10.0, "no newer joint state")
     assert probe.call(Arm, "hand/arm", commander="policy").success
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
+import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -44,6 +45,7 @@ def bench_soak(argv: list[str]) -> int:
 
     from knuckle.hardware.spec.hands import hand_spec
     from knuckle_ros.commands.run import ros_domain
+    from knuckle_ros.dds_leftovers import remove_leftovers
     from knuckle_ros.soak.graph_run import GraphRun
     from knuckle_ros.soak.growth import soak_figures
     from knuckle_ros.soak.listener import Listener
@@ -65,6 +67,7 @@ def bench_soak(argv: list[str]) -> int:
     settings += [] if config.camera else ["camera.source=auto"]
     # Discovery on this machine alone, as the graph's own processes have it.
     os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
+    began = time.time()
     with tempfile.TemporaryDirectory(prefix="knuckle-soak-") as folder:
         latch = Path(folder) / "stop.json"
         faults = Path(folder) / "runs"
@@ -76,6 +79,8 @@ def bench_soak(argv: list[str]) -> int:
         finally:
             graph.end()
             listener.close()
+            # The graph swept while the listener was still there; what nodes shared with it is free only now.
+            remove_leftovers(began)
     figures = soak_figures(record, listener.periods_ms)
     table = Table("figure", "value", box=None, pad_edge=False)
     for name, value in figures.items():

@@ -358,7 +358,7 @@ def test_the_command_says_what_it_would_do_before_anything_moves(capsys: pytest.
     assert main(["calibrate", "camera", "--plan-only"]) == 0
     said = capsys.readouterr().out
     assert "joint_f2_0, joint_f2_1, joint_f2_2" in said
-    assert "30 postures, at 0.4 rad/s at most" in said
+    assert "40 postures, at 0.4 rad/s at most" in said
     assert "black square 24 mm" in said
     assert main(["calibrate", "camera", "--finger", "7"]) == 2
     assert "no fingertip 7; 0 to 2" in capsys.readouterr().err

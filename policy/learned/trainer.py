@@ -17,7 +17,7 @@ from stable_baselines3.common.utils import set_random_seed
 from knuckle.core.errors import InputError, RunError
 from knuckle.hardware.spec.hand_spec import Array
 from knuckle.hardware.spec.hands import hand_spec
-from knuckle.policy.cloning.warm_start import let_actor_learn
+from knuckle.policy.learned.actor_start import let_actor_learn
 from knuckle.policy.learned.adaptive_ppo import AdaptivePpo, TimedVecEnv, normalised, normaliser_of, statistics_of
 from knuckle.policy.learned.curriculum import Curriculum
 from knuckle.policy.learned.export import Actor

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from knuckle.core.errors import InputError
-from knuckle.policy.cloning.warm_start import begin_with_policy
+from knuckle.policy.learned.actor_start import begin_with_policy
 from knuckle.policy.learned.adaptive_ppo import statistics_of
 from knuckle.policy.learned.checkpoint import read_checkpoint, write_checkpoint
 from knuckle.policy.learned.policy_card import CARD

@@ -10,7 +10,7 @@ import pytest
 
 from knuckle.core.errors import InputError
 from knuckle.hardware.spec.hands import hand_spec
-from knuckle.policy.cloning.warm_start import actor_layers, begin_with_policy, read_warm_start
+from knuckle.policy.learned.actor_start import actor_layers, begin_with_policy, read_warm_start
 from knuckle.policy.learned.export import export_policy
 from knuckle.policy.learned.learned_policy import open_network, run_network
 from knuckle.policy.learned.train_config import make_training

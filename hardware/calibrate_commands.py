@@ -113,16 +113,16 @@ def servo_port(port: str, hand: str) -> Iterator[str]:
 @contextlib.contextmanager
 def rehearsal(hand: str) -> Iterator[str]:
     """The port of a virtual ``hand`` between its stops, with horns mounted a little off."""
-    from knuckle.hardware.calibration.stopped_joints import StoppedJoints
     from knuckle.hardware.dynamixel.drive_profile import drive_profile
     from knuckle.hardware.spec.hands import hand_spec
     from knuckle.hardware.virtual.bus import VirtualBus
+    from knuckle.hardware.virtual.joints import LaggingJoints
     from knuckle.hardware.virtual.pty_port import VirtualPort
 
     spec = hand_spec(hand, where="--hand")
     joints = tuple(replace(j, servo_offset=j.servo_offset + 0.01 * (n % 7 - 3)) for n, j in enumerate(spec.joints))
     mounted, now = replace(spec, joints=joints), time.monotonic_ns()
-    bus = VirtualBus(mounted, StoppedJoints(mounted, now), drive_profile(spec).models[0], now_ns=now)
+    bus = VirtualBus(mounted, LaggingJoints(mounted, now_ns=now, stops=True), drive_profile(spec).models[0], now_ns=now)
     with VirtualPort(bus) as port:
         yield port.path
 

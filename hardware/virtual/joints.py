@@ -13,12 +13,16 @@ class LaggingJoints:
 
     Effort is what a spring of the joint's stiffness would need for the error that is left, within the effort limit and
     with ``load`` (dof,) N m added, so that a held weight shows as current. A joint without torque stays where it is.
+    With ``stops`` joints stop hard at the hand's limits, and push against them.
     """
 
-    def __init__(self, hand: HandSpec, *, q: Array | None = None, lag_s: float = 0.02, now_ns: int = 0) -> None:
+    def __init__(
+        self, hand: HandSpec, *, q: Array | None = None, lag_s: float = 0.02, now_ns: int = 0, stops: bool = False
+    ) -> None:
         self.hand, self._lag_s, self._now_ns = hand, lag_s, now_ns
         self._q = (hand.home if q is None else q).copy()
         self._dq = np.zeros(hand.dof)
+        self._stops = stops
         self._target = self._q.copy()
         self._limit = hand.effort_limit.copy()
         self._on = np.zeros(hand.dof, dtype=np.bool_)
@@ -48,7 +52,8 @@ class LaggingJoints:
         if dt <= 0.0:
             return
         self._now_ns = to_ns
-        step = (self._target - self._q) * -np.expm1(-dt / self._lag_s)
+        wanted = np.clip(self._target, self.hand.lower, self.hand.upper) if self._stops else self._target
+        step = (wanted - self._q) * -np.expm1(-dt / self._lag_s)
         top = self.hand.velocity_limit * dt
         step = np.where(self._on, np.clip(step, -top, top), 0.0)
         self._q += step

@@ -15,13 +15,13 @@ from knuckle.hardware.calibrate_commands import calibrate_home
 from knuckle.hardware.calibration import calibration_file
 from knuckle.hardware.calibration.homing import Homing
 from knuckle.hardware.calibration.stop_search import SearchConfig, StopSearch
-from knuckle.hardware.calibration.stopped_joints import StoppedJoints
 from knuckle.hardware.dynamixel.drive_profile import drive_profile
 from knuckle.hardware.dynamixel.servo_bus import ServoBus
 from knuckle.hardware.spec.dclaw import dclaw
 from knuckle.hardware.spec.dynamixel_table import RAD_PER_PULSE, XC330_M288, XM430_W210
 from knuckle.hardware.spec.leap import leap
 from knuckle.hardware.virtual.bus import VirtualBus
+from knuckle.hardware.virtual.joints import LaggingJoints
 
 FAST = SearchConfig(speed=2.0, still_s=0.2)
 
@@ -38,7 +38,7 @@ class Rehearsal:
         self.spec = replace(
             spec, joints=tuple(replace(j, sign=m.sign) for j, m in zip(spec.joints, joints, strict=True))
         )
-        self.plant = plant or StoppedJoints(self.mounted, 0)
+        self.plant = plant or LaggingJoints(self.mounted, stops=True)
         self.bus = VirtualBus(self.mounted, self.plant, model)
         self.port = wire_port(self.bus)
         self.driven: list[int] = []
@@ -72,7 +72,9 @@ def test_horns_mounted_anyhow_are_found_gently_and_one_at_a_time(wire_port, spec
 def test_something_in_the_way_of_a_joint_is_no_stop_of_it(wire_port) -> None:
     spec = dclaw(3)
     blocked = tuple(replace(j, upper=1.0) if j.name == "joint_f2_1" else j for j in spec.joints)
-    rehearsal = Rehearsal(wire_port, spec, XM430_W210, np.zeros(9), StoppedJoints(replace(spec, joints=blocked), 0))
+    rehearsal = Rehearsal(
+        wire_port, spec, XM430_W210, np.zeros(9), LaggingJoints(replace(spec, joints=blocked), stops=True)
+    )
     with pytest.raises(
         DeviceError, match="joint_f2_1: its stops lie .* degrees from where they should; nothing in its way"
     ):

@@ -1,0 +1,68 @@
+"""Which implementation of the selective scan runs: the original's kernels, ours in C++, or torch."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import importlib.util
+
+import torch
+
+from knuckle.core.errors import InputError, unknown_name
+
+BACKENDS = ("auto", "mamba_ssm", "cpp", "torch")
+"""What a layer's ``backend`` may be; "auto" takes the first of the others that can run."""
+
+
+def check_backend(backend: str) -> str:
+    """``backend`` itself where it is one of BACKENDS; InputError otherwise. Whether it can run depends on the tensors."""
+    if backend not in BACKENDS:
+        raise unknown_name("backend", backend, BACKENDS)
+    return backend
+
+
+def resolve(backend: str, device: torch.device, dtype: torch.dtype) -> str:
+    """The backend that runs on tensors of ``device`` and ``dtype``: "mamba_ssm", "cpp" or "torch".
+
+    "auto" falls back to torch silently, and takes torch while a graph is traced or exported; any other name is
+    refused with InputError where it cannot run.
+    """
+    check_backend(backend)
+    if backend == "auto":
+        if torch.compiler.is_compiling() or torch.jit.is_tracing():
+            return "torch"
+        return next((name for name in ("mamba_ssm", "cpp") if not why_not(name, device, dtype)), "torch")
+    problem = why_not(backend, device, dtype)
+    if problem:
+        raise InputError(f"backend '{backend}' cannot run: {problem}", right="'auto' or 'torch'")
+    return backend
+
+
+def why_not(backend: str, device: torch.device, dtype: torch.dtype) -> str:
+    """What keeps ``backend`` from running on tensors of ``device`` and ``dtype``; empty where nothing does."""
+    if backend == "mamba_ssm":
+        return _original() or ("" if device.type == "cuda" else f"its kernels need CUDA tensors, these are on {device}")
+    if backend == "cpp":
+        if device.type != "cpu":
+            return f"the C++ kernel needs tensors on the CPU, these are on {device}"
+        if dtype != torch.float32:
+            return f"the C++ kernel computes in float32, these are {dtype}"
+        return _ours()
+    return ""
+
+
+@functools.cache
+def _original() -> str:
+    for module in ("mamba_ssm", "selective_scan_cuda"):
+        if importlib.util.find_spec(module) is None:
+            return f"{module} is not installed"
+    return "" if torch.cuda.is_available() else "torch sees no CUDA device"
+
+
+@functools.cache
+def _ours() -> str:
+    try:
+        kernels = importlib.import_module("knuckle.nn.kernels")
+    except ImportError as error:
+        return f"the C++ kernel is not there ({error})"
+    return str(kernels.missing())

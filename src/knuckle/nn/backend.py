@@ -15,38 +15,36 @@ BACKENDS = ("auto", "mamba_ssm", "cpp", "torch")
 
 
 def check_backend(backend: str) -> str:
-    """``backend`` itself where it is one of BACKENDS; InputError otherwise. Whether it can run depends on the tensors."""
+    """``backend`` itself where it is one of BACKENDS, InputError otherwise; whether it can run, the tensors decide."""
     if backend not in BACKENDS:
         raise unknown_name("backend", backend, BACKENDS)
     return backend
 
 
-def resolve(backend: str, device: torch.device, dtype: torch.dtype) -> str:
-    """The backend that runs on tensors of ``device`` and ``dtype``: "mamba_ssm", "cpp" or "torch".
+def resolve(backend: str, device: torch.device) -> str:
+    """The backend that runs on tensors of ``device``: "mamba_ssm", "cpp" or "torch".
 
     "auto" falls back to torch silently, and takes torch while a graph is traced or exported; any other name is
     refused with InputError where it cannot run.
     """
     check_backend(backend)
     if backend == "auto":
-        if torch.compiler.is_compiling() or torch.jit.is_tracing():
+        if torch.compiler.is_compiling() or torch._C._is_tracing():
             return "torch"
-        return next((name for name in ("mamba_ssm", "cpp") if not why_not(name, device, dtype)), "torch")
-    problem = why_not(backend, device, dtype)
+        return next((name for name in ("mamba_ssm", "cpp") if not why_not(name, device)), "torch")
+    problem = why_not(backend, device)
     if problem:
         raise InputError(f"backend '{backend}' cannot run: {problem}", right="'auto' or 'torch'")
     return backend
 
 
-def why_not(backend: str, device: torch.device, dtype: torch.dtype) -> str:
-    """What keeps ``backend`` from running on tensors of ``device`` and ``dtype``; empty where nothing does."""
+def why_not(backend: str, device: torch.device) -> str:
+    """What keeps ``backend`` from running on tensors of ``device``; empty where nothing does."""
     if backend == "mamba_ssm":
         return _original() or ("" if device.type == "cuda" else f"its kernels need CUDA tensors, these are on {device}")
     if backend == "cpp":
         if device.type != "cpu":
             return f"the C++ kernel needs tensors on the CPU, these are on {device}"
-        if dtype != torch.float32:
-            return f"the C++ kernel computes in float32, these are {dtype}"
         return _ours()
     return ""
 

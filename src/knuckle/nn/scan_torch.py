@@ -23,7 +23,7 @@ def scan(u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, initial_stat
     """
     tensors = (u, delta, A, B, C, initial_state)
     if torch.is_grad_enabled() and any(x.requires_grad for x in tensors):
-        y, last = _Scan.apply(*tensors)
+        y, last = _Scan.apply(*tensors)  # type: ignore[no-untyped-call]
         return y, last
     y, last, _ = _forward(*tensors)
     return y, last
@@ -72,7 +72,7 @@ class _Scan(torch.autograd.Function):
         return y, last
 
     @staticmethod
-    @torch.autograd.function.once_differentiable  # type: ignore[untyped-decorator]
+    @torch.autograd.function.once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, ...]:
         return _backward(*ctx.saved_tensors, *gradients)
 

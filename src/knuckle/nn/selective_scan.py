@@ -41,7 +41,7 @@ def selective_scan(
     """
     _check(u, delta, A, B, C, D, z, delta_bias, initial_state)
     dtype = torch.promote_types(u.dtype, torch.float32)
-    chosen = resolve(backend, u.device, dtype)
+    chosen = resolve(backend, u.device)
     if chosen == "mamba_ssm" and initial_state is not None:
         if backend == "mamba_ssm":
             raise InputError("backend 'mamba_ssm' starts from zero, not from a state", right="'auto' or 'torch'")
@@ -49,10 +49,9 @@ def selective_scan(
     if chosen == "mamba_ssm":
         original = importlib.import_module("mamba_ssm.ops.selective_scan_interface").selective_scan_fn
         return cast(tuple[Tensor, Tensor], original(u, delta, A, B, C, D, z, delta_bias, delta_softplus, True))
-    given = (u, delta, A, B, C, D, z, delta_bias)
-    inputs = [None if x is None else x.to(dtype) for x in (*given, initial_state)]
-    run = _cpp() if chosen == "cpp" else _torch
-    y, last = run(*inputs[:8], delta_softplus, inputs[8])
+    run: Callable[..., tuple[Tensor, Tensor]] = _cpp() if chosen == "cpp" else _torch
+    given = [None if x is None else x.to(dtype) for x in (u, delta, A, B, C, D, z, delta_bias)]
+    y, last = run(*given, delta_softplus, None if initial_state is None else initial_state.to(dtype))
     return y.to(u.dtype), last
 
 

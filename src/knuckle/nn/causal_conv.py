@@ -1,0 +1,30 @@
+"""The short causal convolution before a state-space scan: one filter per channel, continued from the inputs before."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+def causal_conv(x: Tensor, conv: nn.Conv1d, before: Tensor | None) -> tuple[Tensor, Tensor]:
+    """The filtered ``x`` (batch, channels, L), through silu, and the last ``d_conv`` inputs (batch, channels, d_conv).
+
+    ``before`` are the ``d_conv`` inputs before ``x``, oldest first, zero where None: the state of the original's
+    inference cache, of which a filter of length d_conv reads all but the oldest.
+    """
+    (taps,) = conv.kernel_size
+    if before is None:
+        before = x.new_zeros(*x.shape[:2], taps)
+    padded = torch.cat([before, x], 2)
+    filtered = F.conv1d(padded[:, :, 1:], conv.weight, conv.bias, groups=conv.groups)
+    return F.silu(filtered), padded[:, :, -taps:]
+
+
+def causal_conv_step(x: Tensor, conv: nn.Conv1d, before: Tensor) -> tuple[Tensor, Tensor]:
+    """One sample ``x`` (batch, channels) of ``causal_conv``: the filtered sample and the inputs up to it."""
+    now = torch.cat([before[:, :, 1:], x[:, :, None]], 2)
+    filtered = (now * conv.weight[:, 0]).sum(2)
+    if conv.bias is not None:
+        filtered = filtered + conv.bias
+    return F.silu(filtered), now

@@ -1,0 +1,52 @@
+"""The families of sequence layers that a stack can be made of, and the options that each takes."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+
+from knuckle.core.errors import unknown_name
+from knuckle.nn.layer import SequenceLayer
+from knuckle.nn.mamba import Mamba
+from knuckle.nn.recurrent import Gru, Lstm
+
+Option = int | float | str | bool | None
+
+
+def _lstm(width: int, backend: str) -> list[SequenceLayer]:
+    return [Lstm(width)]
+
+
+def _gru(width: int, backend: str) -> list[SequenceLayer]:
+    return [Gru(width)]
+
+
+def _mamba(
+    width: int, backend: str, *, d_state: int = 16, d_conv: int = 4, expand: float = 2, dt_rank: int | str = "auto"
+) -> list[SequenceLayer]:
+    return [Mamba(width, d_state, d_conv, expand, dt_rank, backend=backend)]
+
+
+FAMILIES: dict[str, Callable[..., list[SequenceLayer]]] = {
+    "gru": _gru,
+    "lstm": _lstm,
+    "mamba": _mamba,
+}
+"""Family to what makes the sub-layers of one layer of it, given the width, the backend, and its own options."""
+
+
+def options_of(family: str) -> dict[str, Option]:
+    """The options of a family with their defaults; InputError for an unknown family."""
+    if family not in FAMILIES:
+        raise unknown_name("family of layers", family, FAMILIES)
+    parameters = inspect.signature(FAMILIES[family]).parameters.values()
+    return {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY}
+
+
+def make_layers(family: str, width: int, backend: str, options: dict[str, Option]) -> list[SequenceLayer]:
+    """The sub-layers of one layer of ``family``; InputError for an unknown family or option."""
+    known = options_of(family)
+    for name in options:
+        if name not in known:
+            raise unknown_name(f"option of {family}", name, known)
+    return FAMILIES[family](width, backend, **options)

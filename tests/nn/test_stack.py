@@ -12,7 +12,7 @@ from knuckle.nn import state as states
 from knuckle.nn.families import FAMILIES, options_of
 from knuckle.nn.stack import Stack, make_stack
 
-SMALL: dict[str, dict[str, int]] = {"mamba": {"d_state": 5}}
+SMALL: dict[str, dict[str, int]] = {"mamba": {"d_state": 5}, "transformer": {"heads": 2, "context": 16}}
 WIDTH = 12
 
 

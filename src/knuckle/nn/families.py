@@ -6,6 +6,7 @@ import inspect
 from collections.abc import Callable
 
 from knuckle.core.errors import unknown_name
+from knuckle.nn.attention import CausalAttention, FeedForward
 from knuckle.nn.layer import SequenceLayer
 from knuckle.nn.mamba import Mamba
 from knuckle.nn.recurrent import Gru, Lstm
@@ -27,10 +28,17 @@ def _mamba(
     return [Mamba(width, d_state, d_conv, expand, dt_rank, backend=backend)]
 
 
+def _transformer(
+    width: int, backend: str, *, heads: int = 4, context: int = 256, expand: float = 2
+) -> list[SequenceLayer]:
+    return [CausalAttention(width, heads, context), FeedForward(width, expand)]
+
+
 FAMILIES: dict[str, Callable[..., list[SequenceLayer]]] = {
     "gru": _gru,
     "lstm": _lstm,
     "mamba": _mamba,
+    "transformer": _transformer,
 }
 """Family to what makes the sub-layers of one layer of it, given the width, the backend, and its own options."""
 

@@ -14,6 +14,7 @@ STAMPS := $(VENV)/stamps
 # Another: make TORCH="torch --index-url URL" test
 TORCH ?= torch==2.13.0
 DEFINITIONS := $(wildcard ros_ws/src/*_msgs/* ros_ws/src/*_msgs/*/*)
+KERNELS := setup.py $(wildcard src/knuckle/nn/kernels/native/*)
 
 ifneq ($(wildcard ../shared/data),)
 export KNUCKLE_DATA ?= $(abspath ../shared/data)
@@ -66,7 +67,7 @@ $(BIN)/python:
 
 # One section of constraints.txt after the other: what the demo needs, what `make setup` adds, what training adds (torch
 # beside it), what the tests add.
-$(STAMPS)/demo: constraints.txt pyproject.toml src/knuckle/__init__.py | $(BIN)/python
+$(STAMPS)/demo: constraints.txt pyproject.toml $(KERNELS) src/knuckle/__init__.py | $(BIN)/python
 	@mkdir -p $(STAMPS)
 	$(BIN)/python tools/lock.py print demo > $(VENV)/demo.txt
 	$(PIP) --require-hashes --no-deps -r $(VENV)/demo.txt

@@ -1,0 +1,25 @@
+// What Python hands to the kernels: plain structs, mirrored field by field in knuckle/nn/kernels/library.py.
+#pragma once
+#include <cstdint>
+
+namespace knuckle {
+
+// A tensor that is read or written where it lies: strides in elements; data null where there is none.
+struct Strided3 {
+    void* data;
+    int64_t stride[3];
+};
+
+// u, delta, z, out and their gradients are (batch, channels, length); B and C (batch, states, length). All others are
+// contiguous: A and its gradient (channels, states); D, bias and theirs (channels); first, last and theirs
+// (batch, channels, states); starts (batch, chunks, states, padded) with the states before each chunk of `chunk` steps.
+struct ScanArguments {
+    int64_t batch, channels, states, length, chunk, padded;
+    int64_t softplus;
+    Strided3 u, delta, z, B, C, out;
+    void *A, *D, *bias, *first, *last, *starts;
+    Strided3 grad_out, grad_u, grad_delta, grad_z, grad_B, grad_C;
+    void *grad_last, *grad_A, *grad_D, *grad_bias, *grad_first;
+};
+
+}  // namespace knuckle

@@ -1,0 +1,53 @@
+// The functions that Python calls. Each takes the instruction set by number; which ones this machine has is asked once.
+#include "table.hpp"
+
+#define EXPORT extern "C" __attribute__((visibility("default")))
+
+namespace knuckle {
+namespace baseline {
+extern const Table table;
+}
+#ifdef __x86_64__
+namespace avx2 {
+extern const Table table;
+}
+namespace avx512 {
+extern const Table table;
+}
+#endif
+
+// Null where the machine lacks the set.
+const Table* table_of(int set) {
+    if (set == 0) return &baseline::table;
+#ifdef __x86_64__
+    __builtin_cpu_init();
+    const bool fused = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+    if (set == 1 && fused) return &avx2::table;
+    if (set == 2 && fused && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
+        __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512bw"))
+        return &avx512::table;
+#endif
+    return nullptr;
+}
+
+constexpr int UNSUPPORTED = 2;
+}  // namespace knuckle
+
+using namespace knuckle;
+
+// Grows with every change of a struct or function below; Python refuses a library of another version.
+EXPORT int knuckle_version() { return 1; }
+
+EXPORT int knuckle_supports(int set) { return table_of(set) != nullptr; }
+
+EXPORT int knuckle_scan_forward(int set, int wide, const ScanArguments* arguments) {
+    const Table* table = table_of(set);
+    if (!table) return UNSUPPORTED;
+    return (wide ? table->scan_forward_double : table->scan_forward_float)(arguments);
+}
+
+EXPORT int knuckle_scan_backward(int set, int wide, const ScanArguments* arguments) {
+    const Table* table = table_of(set);
+    if (!table) return UNSUPPORTED;
+    return (wide ? table->scan_backward_double : table->scan_backward_float)(arguments);
+}

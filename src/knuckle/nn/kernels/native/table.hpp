@@ -1,0 +1,14 @@
+// One function of each kind for one instruction set.
+#pragma once
+#include "arguments.hpp"
+
+namespace knuckle {
+
+struct Table {
+    int (*scan_forward_float)(const ScanArguments*);
+    int (*scan_forward_double)(const ScanArguments*);
+    int (*scan_backward_float)(const ScanArguments*);
+    int (*scan_backward_double)(const ScanArguments*);
+};
+
+}  // namespace knuckle

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -18,12 +20,20 @@ from knuckle.core.errors import InputError
 from knuckle.hardware.hand_eye.hand_eye import HandEye, View, solve
 from knuckle.hardware.hand_eye.marker import MarkerConfig
 from knuckle.hardware.hand_eye.session import SessionConfig
-from knuckle.hardware.spec.contracts import ColourImage, Intrinsics
+from knuckle.hardware.hand_eye.stage import RealStage, Stage
+from knuckle.hardware.realsense.driver import RealSenseCamera
+from knuckle.hardware.realsense.settings import CameraSettings
+from knuckle.hardware.spec.contracts import ColourImage, Extrinsics, Intrinsics
 from knuckle.hardware.spec.extrinsics_file import CameraPlace, save
 from knuckle.hardware.spec.hand_spec import Array, HandSpec
 from knuckle.hardware.spec.mounts import OPTICAL_FRAME
 
+if TYPE_CHECKING:
+    from knuckle.hardware.hand_eye.looking import MarkerWatch
+
 WHERE = "knuckle calibrate camera"
+EXPOSED_S = 2.0
+"""How long an image is waited for that a virtual camera was asked to take."""
 METHOD = "dual quaternions (Daniilidis 1999), then least squares over the marker's corners"
 
 
@@ -32,10 +42,11 @@ class CameraOptions(MarkerConfig, SessionConfig):
     """Find where the camera stands over the hand, and write it to a file that perception reads.
 
     Fix a printed ArUco marker (dictionary 4x4_50) with its white border to a stiff plate on one fingertip, so that the
-    camera sees it. The finger goes slowly about some postures; --plan-only says which, and moves nothing.
+    camera sees it. The finger goes slowly about some postures; --plan-only says which, and moves nothing. Port
+    "virtual" rehearses all of it with virtual servos and a virtual camera over a simulated hand that wears the marker.
     """
 
-    port: str = setting("", "port of the servos' adapter; empty for the only one connected")
+    port: str = setting("", "port of the servos' adapter, or virtual; empty for the only one connected")
     hand: str = setting("dclaw3", "which hand it is")
     finger: int = setting(1, "fingertip that wears the marker, from 0", low=0, high=15)
     postures: int = setting(40, "postures to look at", low=10, high=500)
@@ -48,7 +59,11 @@ class CameraOptions(MarkerConfig, SessionConfig):
     yes: bool = setting(False, "do not ask")
 
 
-def calibrate_camera(argv: list[str]) -> int:
+Rehearsed = Callable[[CameraOptions, HandSpec], AbstractContextManager[Stage]]
+"""Makes the stage of a rehearsal."""
+
+
+def calibrate_camera(argv: list[str], rehearsed: Rehearsed) -> int:
     """Run the command. Raises InputError, DeviceError, CommandRefused or RunError in one line."""
     options = parse_arguments(CameraOptions, argv, WHERE)
     from knuckle.core.figures import require_writable
@@ -56,8 +71,6 @@ def calibrate_camera(argv: list[str]) -> int:
     from knuckle.hardware.hand_eye.looking import MarkerWatch
     from knuckle.hardware.hand_eye.marker import opencv
     from knuckle.hardware.hand_eye.postures import tip_postures
-    from knuckle.hardware.realsense.driver import RealSenseCamera
-    from knuckle.hardware.realsense.settings import CameraSettings
     from knuckle.hardware.spec.hands import hand_spec
 
     spec, rng = hand_spec(options.hand, where="--hand"), np.random.default_rng(options.seed)
@@ -65,28 +78,37 @@ def calibrate_camera(argv: list[str]) -> int:
     if options.plan_only:
         print("\n".join(plan(options, spec)))
         return 0
-    if options.port == VIRTUAL:
-        raise InputError("virtual servos wear no marker", where="--port", right="--plan-only says what would be done")
     if options.out:
         require_writable(Path(options.out), what="the camera's place")
     opencv()
-    settings = CameraSettings(serial=options.serial, colour=True, colour_mode=options.colour_mode, decimation=1)
-    camera = RealSenseCamera(settings)
-    try:
-        watch = MarkerWatch(camera, MarkerConfig(options.marker_id, options.marker_side))
+    rehearsal = options.port == VIRTUAL
+    with (rehearsed if rehearsal else _real)(options, spec) as stage:
+        watch = MarkerWatch(stage.camera, MarkerConfig(options.marker_id, options.marker_side))
         try:
-            agree(plan(options, spec), yes=options.yes)
-            views = _views(options, spec, postures, watch.look)
+            agree(plan(options, spec), yes=options.yes or rehearsal)
+            views = _views(options, spec, postures, stage, watch)
         finally:
             watch.close()
         found = solve(views, _pinhole(watch.image), options.marker_side, rng)
-        place = place_of(found, views, watch.image, spec.name, camera.status().serial)
-    finally:
-        camera.close()
+        place, truth = place_of(found, views, watch.image, spec.name, stage.camera.status().serial), stage.truth
     path = Path(options.out or f"camera_{place.hand}_{place.camera}.json")
     save(place, path)
-    print("\n".join([*told(place), f"written to {path}: --set perception.camera_file={path}"]))
+    print("\n".join([*told(place, truth), f"written to {path}: --set perception.camera_file={path}"]))
     return 0
+
+
+def settings_of(options: CameraOptions) -> CameraSettings:
+    """How the camera is opened: with colour, which shows the marker."""
+    return CameraSettings(serial=options.serial, colour=True, colour_mode=options.colour_mode, decimation=1)
+
+
+@contextlib.contextmanager
+def _real(options: CameraOptions, spec: HandSpec) -> Iterator[Stage]:
+    camera = RealSenseCamera(settings_of(options))
+    try:
+        yield RealStage(spec, camera, options.port, options.calibration)
+    finally:
+        camera.close()
 
 
 def plan(options: CameraOptions, spec: HandSpec) -> list[str]:
@@ -128,46 +150,52 @@ def place_of(found: HandEye, views: Sequence[View], image: ColourImage | None, h
     )
 
 
-def told(place: CameraPlace) -> list[str]:
-    """The result, as lines."""
+def told(place: CameraPlace, truth: Extrinsics | None = None) -> list[str]:
+    """The result, as lines, and how far it is from the ``truth`` where that is known."""
     x, y, z = place.position
-    return [
+    lines = [
         f"camera {place.camera} at {x:.4f}, {y:.4f}, {z:.4f} m of hand_base, known to {place.sigma_mm:.1f} mm and "
         f"{place.sigma_deg:.2f} degrees (one deviation)",
         f"{place.used} of {place.views} views used, corners within {place.residual_px:.2f} px",
     ]
+    if truth is not None:
+        mm = 1e3 * float(np.linalg.norm(np.array(place.position) - truth.position))
+        degrees = float(np.degrees(rotations.angle_between(place.quaternion, truth.quaternion)))
+        lines.append(f"it really stands {mm:.1f} mm and {degrees:.2f} degrees from there")
+    return lines
 
 
 def _views(
-    options: CameraOptions, spec: HandSpec, postures: Sequence[Array], look: Callable[[], Array | None]
+    options: CameraOptions, spec: HandSpec, postures: Sequence[Array], stage: Stage, watch: MarkerWatch
 ) -> list[View]:
     """The hand opened, led about and closed, torque off at the end."""
-    from knuckle.hardware.calibrate_commands import servo_port
-    from knuckle.hardware.dynamixel.open_hand import open_hand
     from knuckle.hardware.hand_eye.session import look_about
     from knuckle.hardware.safety.guarded_hand import GuardedHand
     from knuckle.hardware.safety.latch import StopLatch
 
     session = SessionConfig(**{f.name: getattr(options, f.name) for f in dataclasses.fields(SessionConfig)})
-    with servo_port(options.port, spec.name) as port:
-        raw = open_hand(spec, port, calibration=Path(options.calibration) if options.calibration else None)
+
+    def look() -> Array | None:
+        seen = watch.images
+        if stage.expose():
+            watch.wait_for_image(seen, EXPOSED_S)
+        return watch.look()
+
+    with stage.hand() as (raw, now_ns, wait_until):
+        guarded = GuardedHand(raw, StopLatch(_latch_file(spec.name)), mint=lambda: os.urandom(8).hex())
         try:
-            guarded = GuardedHand(raw, StopLatch(_latch_file(spec.name)), mint=lambda: os.urandom(8).hex())
-            try:
-                return look_about(
-                    guarded,
-                    options.finger,
-                    postures,
-                    look,
-                    now_ns=time.monotonic_ns,
-                    wait_until=lambda to_ns: time.sleep(max(0.0, (to_ns - time.monotonic_ns()) * 1e-9)),
-                    config=session,
-                    said=print,
-                )
-            finally:
-                guarded.release(WHERE)
+            return look_about(
+                guarded,
+                options.finger,
+                postures,
+                look,
+                now_ns=now_ns,
+                wait_until=wait_until,
+                config=session,
+                said=print,
+            )
         finally:
-            raw.close()
+            guarded.release(WHERE)
 
 
 def _pinhole(image: ColourImage | None) -> Intrinsics:

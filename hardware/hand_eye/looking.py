@@ -18,7 +18,7 @@ class MarkerWatch:
 
     def __init__(self, camera: RealSenseCamera, marker: MarkerConfig) -> None:
         self._camera, self._finder = camera, MarkerFinder(marker)
-        self._lock = threading.Lock()
+        self._lock = threading.Condition()
         self._found: Array | None = None
         self.image: ColourImage | None = None
         self.images = 0
@@ -34,6 +34,11 @@ class MarkerWatch:
                 raise self._failure
             found, self._found = self._found, None
             return found
+
+    def wait_for_image(self, after: int, longest_s: float) -> bool:
+        """Wait until more than ``after`` images were looked at; False where none came within ``longest_s``."""
+        with self._lock:
+            return self._lock.wait_for(lambda: self.images > after or self._failure is not None, longest_s)
 
     def close(self) -> None:
         """End the thread. The camera stays open."""
@@ -53,6 +58,8 @@ class MarkerWatch:
                     with self._lock:
                         self.image, self._found = image, found
                         self.images += 1
+                        self._lock.notify_all()
         except Exception as error:
             with self._lock:
                 self._failure = error
+                self._lock.notify_all()

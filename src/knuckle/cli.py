@@ -34,17 +34,21 @@ COMMANDS: dict[str, Command] = {
     "collect": Command(
         "record episodes of a controller, to learn from", "knuckle.policy.collect.collect_command:collect"
     ),
+    "data skin": Command("simulate strokes that a magnetic skin feels", "knuckle.sim.skin.skin_command:data_skin"),
     "train reorient": Command(
         "learn to turn objects by PPO, and go on after a kill", "knuckle.policy.learned.train_command:train_reorient"
     ),
     "train clone": Command(
         "learn to turn objects from a planner's episodes", "knuckle.policy.cloning.clone_command:train_clone"
     ),
+    "train hiss": Command(
+        "learn states from a sensor stream: HiSS and its rivals", "knuckle.sensors.commands:train_hiss"
+    ),
     "eval reorient": Command("score a controller that turns objects", "knuckle.policy.commands:eval_reorient"),
     "export urdf": Command("write hands and objects as URDF", "knuckle.sim.export_command:export_urdf"),
     "fault": Command("make a servo of a virtual hand fail, or its bus", "knuckle.hardware.commands:fault"),
     "calibrate camera": Command(
-        "find where the camera stands over the hand", "knuckle.hardware.hand_eye.calibrate_camera:calibrate_camera"
+        "find where the camera stands over the hand", "knuckle.rehearse_camera:calibrate_camera"
     ),
     "calibrate home": Command(
         "find and keep the zero of each servo of a hand", "knuckle.hardware.calibrate_commands:calibrate_home"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -24,10 +23,6 @@ if TYPE_CHECKING:
     from knuckle.hardware.spec.hand_spec import HandSpec
 
 WHERE = "knuckle calibrate sysid"
-CYCLE_NS = 10_000_000
-PATIENCE_S = 5.0
-VIRTUAL_ANSWER_S = 0.5
-SYNC_WRITE = 0x83
 
 
 @dataclass(frozen=True)
@@ -148,54 +143,13 @@ def opened(
 def rehearsed(
     spec: HandSpec, true: HandSpec | None = None
 ) -> Iterator[tuple[DynamixelHand, Callable[[], int], Callable[[int], None]]]:
-    """As `opened`: the real driver over virtual servos, which turn a simulated hand (``true``, ``spec`` if None).
-
-    Everything is in a time of its own, which a busy machine cannot disturb.
-    """
-    from knuckle.hardware.calibration.calibration_file import nominal
-    from knuckle.hardware.dynamixel.beat import StepBeat
-    from knuckle.hardware.dynamixel.drive_config import DriveConfig
-    from knuckle.hardware.dynamixel.drive_profile import drive_profile
-    from knuckle.hardware.dynamixel.open_hand import open_hand
+    """As `opened`: the real driver over virtual servos, which turn a simulated hand (``true``, ``spec`` if None)."""
     from knuckle.hardware.identification.record import hand_for_motions
-    from knuckle.hardware.virtual.bus import VirtualBus
-    from knuckle.hardware.virtual.protocol2 import PacketReader
-    from knuckle.hardware.virtual.pty_port import VirtualPort
+    from knuckle.rehearsal import START_NS, rehearsed_hand
     from knuckle.sim.free_hand import FreeHand
 
-    time_ns = [CYCLE_NS]
-
-    def now_ns() -> int:
-        return time_ns[0]
-
-    model = drive_profile(spec).models[0]
-    bus = VirtualBus(spec, FreeHand(true or spec, now_ns()), model, now_ns=now_ns())
-    beat, reader, arrived = StepBeat(), PacketReader(), threading.Event()
-
-    def heard(data: bytes, at_ns: int) -> None:
-        if any(packet.instruction == SYNC_WRITE for packet in reader.feed(data)):
-            arrived.set()
-
-    bus.taps.append(heard)
-
-    def wait_until(to_ns: int) -> None:
-        while time_ns[0] < to_ns:
-            time_ns[0] += CYCLE_NS
-            arrived.clear()
-            beat.step(PATIENCE_S)
-            # A cycle ends by writing goals, which the servos must have before time goes on; a limp hand writes none.
-            arrived.wait(PATIENCE_S if raw.drive.ramp.on.any() else 0.0)
-
-    with VirtualPort(bus, clock=now_ns) as port:
-        quick, answer = hand_for_motions(spec), DriveConfig(answer_s=VIRTUAL_ANSWER_S)
-        raw = open_hand(
-            quick, port.path, calibration=nominal(spec, model.number), config=answer, clock=now_ns, beat=beat
-        )
-        try:
-            yield raw, now_ns, wait_until
-        finally:
-            beat.over()
-            raw.close()
+    with rehearsed_hand(hand_for_motions(spec), FreeHand(true or spec, START_NS)) as hand:
+        yield hand
 
 
 def _plan(motion: Motion, spec: HandSpec) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +22,7 @@ from knuckle.hardware.spec import extrinsics_file
 from knuckle.hardware.spec.contracts import ColourImage, Extrinsics, Intrinsics
 from knuckle.hardware.spec.extrinsics_file import CameraPlace
 from knuckle.hardware.spec.hands import hand_spec
-from knuckle.hardware.spec.mounts import paper_extrinsics, pinhole
+from knuckle.hardware.spec.mounts import camera_extrinsics, paper_extrinsics, pinhole
 from knuckle.perception.pipeline import PerceptionConfig
 
 pytest.importorskip("cv2", reason="OpenCV is not installed: pip install 'knuckle[calibrate]'")
@@ -71,58 +72,23 @@ def views_of(true: Extrinsics, rng: np.random.Generator, *, pixel: float = 0.1, 
 
 
 class Studio:
-    """The hand with the plate on its fingertip, rendered by MuJoCo."""
+    """The hand with the plate on its fingertip, drawn as a camera at ``true`` sees it."""
 
     def __init__(self, true: Extrinsics) -> None:
-        from knuckle.sim.depth_egl import EglRenderer
-        from knuckle.sim.engine import mujoco
-        from knuckle.sim.hand_model import add_hand
-        from knuckle.sim.objects import object_shape
-        from knuckle.sim.scene import Scene, vertical_fov_deg
+        from knuckle.sim.marked_hand import Eye, MarkedHand, Plate
 
-        spec = mujoco.MjSpec()
-        spec.visual.headlight.ambient, spec.visual.headlight.diffuse = [0.55] * 3, [0.35] * 3
-        spec.visual.map.znear, spec.visual.map.zfar = 0.01, 20.0
-        spec.visual.global_.offwidth, spec.visual.global_.offheight = K.width, K.height
-        add_hand(spec, HAND)
-        self._add_plate(spec, mujoco)
-        flip = np.array([0.0, 1.0, 0.0, 0.0])
-        spec.body(HAND.links[0].name).add_camera(
-            name="eye", pos=true.position, quat=rotations.multiply(true.quaternion, flip), fovy=vertical_fov_deg(K)
-        )
-        spec.body(HAND.links[0].name).add_camera(name="depth", pos=[0, 0, 0], fovy=45.0)
-        spec.stat.extent = 0.6
-        self.scene = Scene(spec.compile(), HAND, object_shape("duck"))
-        self.renderer = EglRenderer(K, samples=4)
-
-    def _add_plate(self, spec: object, mujoco: object) -> None:
-        """A thin box whose front shows the marker, its black square of the right side."""
         image = marker_image(MARKER)
-        half = 0.5 * MARKER.marker_side * image.shape[0] / (image.shape[0] - 2 * 16)
-        texture = spec.add_texture(name="marker", type=mujoco.mjtTexture.mjTEXTURE_2D)  # type: ignore[attr-defined]
-        texture.width, texture.height, texture.nchannel = image.shape[1], image.shape[0], 3
-        texture.data = np.repeat(image[..., None], 3, axis=2).tobytes()
-        material = spec.add_material(name="marker", emission=0.3, specular=0.0, shininess=0.0)  # type: ignore[attr-defined]
-        material.textures[mujoco.mjtTextureRole.mjTEXROLE_RGB] = "marker"  # type: ignore[attr-defined]
-        front = np.array([[-half, half, 0], [half, half, 0], [half, -half, 0], [-half, -half, 0]])
-        vertices = np.concatenate([front, front - [0.0, 0.0, 0.001]])
-        faces = [[0, 2, 1], [0, 3, 2], [4, 5, 6], [4, 6, 7], [0, 1, 5], [0, 5, 4]]
-        faces += [[1, 2, 6], [1, 6, 5], [2, 3, 7], [2, 7, 6], [3, 0, 4], [3, 4, 7]]
-        uv = np.array([[0, 0], [1, 0], [1, 1], [0, 1]] + [[0, 0]] * 4, dtype=float)
-        mesh = spec.add_mesh(name="plate", uservert=vertices.ravel(), userface=np.ravel(faces))  # type: ignore[attr-defined]
-        mesh.usertexcoord = uv.ravel()
-        tip = HAND.tips[FINGER]
-        geom = spec.body(tip.link).add_geom(type=mujoco.mjtGeom.mjGEOM_MESH, meshname="plate", material="marker")  # type: ignore[attr-defined]
-        geom.contype = geom.conaffinity = 0
-        geom.mass = 0.0
-        geom.pos, geom.quat = PLATE_P, PLATE_Q
+        side = MARKER.marker_side * image.shape[0] / (image.shape[0] - 2 * 16)
+        plate = Plate(HAND.tips[FINGER].link, image, side, PLATE_P, PLATE_Q)
+        self._marked = MarkedHand(HAND, plate, depth=Eye(true, pinhole(8, 8)), colour=Eye(true, K))
 
     def picture(self, q: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """What the camera sees at joint angles ``q``, with noise of 3 grey levels."""
-        state = np.zeros(self.scene.nstate)
-        state[1 : 1 + self.scene.model.nq][self.scene.joint_q] = q
-        clean = self.renderer.colour(self.scene, state, "eye").astype(float)
+        clean = self._marked.colour(q).astype(float)
         return np.clip(clean + rng.normal(0.0, 3.0, clean.shape), 0, 255).astype(np.uint8)
+
+    def close(self) -> None:
+        self._marked.close()
 
 
 def egl_works() -> bool:
@@ -149,7 +115,7 @@ def test_a_camera_is_found_from_rendered_noisy_views(seed: int) -> None:
         if corners is not None:
             assert np.abs(corners - projected(true, q, K)).max() < 2.5
             views.append(View(*tip_pose(HAND, FINGER, q + rng.normal(0.0, 0.002, HAND.dof)), corners))
-    studio.renderer.close()
+    studio.close()
     assert len(views) > VIEWS // 2
     # Two fingers mistaken, and one posture that was not reached.
     for k in (3, 7, 11):
@@ -364,6 +330,30 @@ def test_the_command_says_what_it_would_do_before_anything_moves(capsys: pytest.
     assert "no fingertip 7; 0 to 2" in capsys.readouterr().err
     assert main(["calibrate", "camera", "--yes"]) == 1
     assert "no RealSense camera is connected" in capsys.readouterr().err
+
+
+@pytest.mark.gl
+@pytest.mark.timeout(600)
+def test_the_command_finds_a_virtual_camera_over_a_virtual_hand(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """From beginning to end: driver and servos, the camera's process with the library in it, OpenCV, solver, file."""
+    if not all(find_spec(name) for name in ("pyrealsense2", "dynamixel_sdk")):
+        pytest.skip("pyrealsense2 or dynamixel-sdk is not installed: pip install 'knuckle[hand]'")
+    if not egl_works():
+        pytest.skip("no EGL on this machine")
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    path = tmp_path / "camera.json"
+    brief = ["--postures", "14", "--looks", "1", "--settle-s", "0.1", "--speed", "1.0", "--out", str(path)]
+    assert main(["calibrate", "camera", "--port", "virtual", *brief]) == 0
+    said = capsys.readouterr().out
+    assert said.count("marker seen") >= 10
+    assert "it really stands" in said
+    true, found = camera_extrinsics(HAND), extrinsics_file.load(path, hand="dclaw3", camera="virtual")
+    assert 1e3 * np.linalg.norm(np.array(found.position) - true.position) < 5.0
+    assert np.degrees(rotations.angle_between(found.quaternion, true.quaternion)) < 0.5
+    assert found.sigma_mm < 5.0
+    assert PerceptionConfig(camera_file=str(path)).extrinsics().position == found.position
 
 
 def test_perception_takes_the_written_place_for_its_own_hand_alone(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from knuckle.hardware.identification.clearance import Finger
 from knuckle.hardware.identification.identified import identified, with_identified
 from knuckle.hardware.identification.motions import Motion, MotionConfig, plan_motion
 from knuckle.hardware.identification.record import FingerRecord, record_finger
-from knuckle.hardware.identification.servo_fit import Fit, FitConfig, fit_servos
+from knuckle.hardware.identification.servo_fit import PARAMETERS, Fit, FitConfig, fit_servos
 from knuckle.hardware.safety.guarded_hand import GuardedHand
 from knuckle.hardware.safety.latch import StopLatch
 from knuckle.hardware.spec.dynamixel_table import RAD_PER_PULSE
@@ -79,21 +79,52 @@ def test_known_values_are_recovered_through_noise_pulses_and_delay() -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
-@pytest.mark.xfail(strict=False, reason="in one of three runs the velocity limit of one joint was 3.3% off, not 2%")
 def test_known_values_are_recovered_through_the_driver_and_the_virtual_bus(tmp_path: Path) -> None:
-    motion = plan_motion(HAND, 0, QUICK)
-    with rehearsed(HAND, changed(HAND, 0)) as (raw, now_ns, wait_until):
-        guarded = GuardedHand(raw, StopLatch(tmp_path / "stop.json"), mint=lambda: "lease")
-        record = record_finger(guarded, motion, now_ns=now_ns, wait_until=wait_until)
-        guarded.release("test")
-        assert guarded.status().refused == 0
+    record = rehearsed_record(tmp_path)
     fit = fit_servos(HAND, record, FingerModel(HAND, 0))
     assert (off(fit, "velocity_limit") < 0.02).all()
     assert (off(fit, "stiffness")[:2] < 0.04).all() and (off(fit, "damping")[:2] < 0.04).all()
-    mended = with_identified(HAND, identified(HAND, 0, fit, record_sha256="0" * 64, seed=0))
-    for name in ("stiffness", "damping", "velocity_limit"):
-        first = Finger(HAND, 0).joints[0]
+    # What the fit says of its own numbers holds, and where the last link hides one it says that it does not know it.
+    apart = np.stack([off(fit, name) for name in PARAMETERS], axis=1)
+    assert (apart < 3.0 * fit.standard_error).all()
+    truth = changed(HAND, 0)
+    joints = [truth.joints[k] for k in Finger(HAND, 0).joints]
+    constant = fit.damping / fit.stiffness / np.array([joint.damping / joint.stiffness for joint in joints]) - 1.0
+    assert (np.abs(constant) < 3.0 * fit.time_constant_error).all()
+    found = identified(HAND, 0, fit, record_sha256="0" * 64, seed=0)
+    assert [[servo.known(name) for name in PARAMETERS] for servo in found.servos] == [[True] * 3] * 2 + [
+        [False, False, True]
+    ]
+    mended = with_identified(HAND, found)
+    first, last = Finger(HAND, 0).joints[0], Finger(HAND, 0).joints[-1]
+    for name in PARAMETERS:
         assert getattr(mended.joints[first], name) == pytest.approx(getattr(fit, name)[0])
+    assert mended.joints[last].stiffness == HAND.joints[last].stiffness
+    true = truth.joints[last].damping / truth.joints[last].stiffness
+    assert mended.joints[last].damping / mended.joints[last].stiffness == pytest.approx(true, rel=0.02)
+
+
+def rehearsed_record(folder: Path, motion: Motion | None = None) -> FingerRecord:
+    """A motion as the driver records it over virtual servos that turn the changed finger."""
+    with rehearsed(HAND, changed(HAND, 0)) as (raw, now_ns, wait_until):
+        guarded = GuardedHand(raw, StopLatch(folder / "stop.json"), mint=lambda: "lease")
+        record = record_finger(
+            guarded, motion or plan_motion(HAND, 0, QUICK), now_ns=now_ns, wait_until=wait_until, approach=2.0
+        )
+        guarded.release("test")
+        assert guarded.status().refused == 0
+    return record
+
+
+def test_a_rehearsal_records_the_same_to_the_bit_however_busy_the_machine_is(tmp_path: Path) -> None:
+    """Over three quarters of a second, in which the driver three times writes its torque bounds before the goals."""
+    motion = plan_motion(HAND, 0, QUICK)
+    brief = replace(motion, targets=motion.targets[30:105], moved=motion.moved[30:105])
+    first, second = rehearsed_record(tmp_path, brief), rehearsed_record(tmp_path, brief)
+    for name in ("stamp_ns", "sent_ns", "target", "q", "dq"):
+        np.testing.assert_array_equal(getattr(first, name), getattr(second, name))
+    # From when a target is sent until it acts is one cycle, for every one of them.
+    assert (np.diff(first.stamp_ns) == 10_000_000).all()
 
 
 def test_a_limit_that_no_motion_reaches_is_said_to_be_unseen() -> None:

@@ -7,11 +7,12 @@ from typing import Any
 
 import gymnasium
 import numpy as np
+from numpy.typing import NDArray
 
 from knuckle.core.errors import InputError
 from knuckle.policy.offline_data.dataset import Dataset
-from knuckle.policy.offline_data.episode import Episode, episode_of
-from knuckle.policy.offline_data.gaussian_actor import Agent
+from knuckle.policy.offline_data.episode import Episode, Floats, episode_of
+from knuckle.policy.offline_data.torch_actor import Agent
 
 SUCCESS_KEYS = ("success", "is_success")
 
@@ -128,3 +129,17 @@ def record(
     spec = envs[0].spec
     low, high = (np.asarray(bound, dtype=np.float32) for bound in (space.low, space.high))
     return Dataset(name, tuple(kept), low, high, spec.id if spec is not None else "")
+
+
+class RandomAgent:
+    """Actions drawn evenly between ``low`` and ``high`` (A,), from ``seed`` where it is asked for none of its own."""
+
+    def __init__(self, low: Floats, high: Floats, seed: int) -> None:
+        self._low, self._high = low, high
+        self._rng = np.random.default_rng(seed)
+
+    def act(self, observations: NDArray[np.floating], rng: np.random.Generator | None = None) -> Floats:
+        """Actions (n, A)."""
+        chosen = self._rng if rng is None else rng
+        drawn = chosen.uniform(self._low, self._high, (len(observations), len(self._low)))
+        return np.asarray(drawn, dtype=np.float32)

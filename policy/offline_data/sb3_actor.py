@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from knuckle.core.errors import InputError
 from knuckle.policy.offline_data.actor_weights import ActorWeights, Floats, Layer
-from knuckle.policy.offline_data.gaussian_actor import GaussianActor
+from knuckle.policy.offline_data.torch_actor import TorchActor
 from knuckle.policy.sb3_zip import Sb3Zip, read_zip
 
 LOG_STD_RANGE = (-20.0, 2.0)
@@ -27,10 +27,10 @@ _ACTIVATIONS = {"ReLU": "relu", "Tanh": "tanh", "ELU": "elu"}
 
 def load_actor(
     path: Path, *, observation_mean: NDArray[Any] | None = None, observation_var: NDArray[Any] | None = None
-) -> GaussianActor:
+) -> TorchActor:
     """The actor of the zip at ``path``, see `actor_weights`."""
     weights = actor_weights(read_zip(path), observation_mean=observation_mean, observation_var=observation_var)
-    return GaussianActor(weights)
+    return TorchActor(weights)
 
 
 def actor_weights(

@@ -46,6 +46,11 @@ COMMANDS: dict[str, Command] = {
     ),
     "eval reorient": Command("score a controller that turns objects", "knuckle.policy.commands:eval_reorient"),
     "export urdf": Command("write hands and objects as URDF", "knuckle.sim.export_command:export_urdf"),
+    "data show": Command("say what recorded experience holds", "knuckle.policy.offline_data.data_command:show"),
+    "data record": Command(
+        "record an agent in a task, to learn from", "knuckle.policy.offline_data.data_command:record_data"
+    ),
+    "data merge": Command("put recorded data of one task together", "knuckle.policy.offline_data.data_command:merge"),
     "fault": Command("make a servo of a virtual hand fail, or its bus", "knuckle.hardware.commands:fault"),
     "calibrate camera": Command(
         "find where the camera stands over the hand", "knuckle.rehearse_camera:calibrate_camera"
@@ -71,6 +76,7 @@ EXTRAS: dict[str, str] = {
     "cv2": "calibrate",
     "dynamixel_sdk": "hand",
     "gymnasium": "learn",
+    "h5py": "learn",
     "mcap": "log",
     "mcap_ros2": "log",
     "minari": "learn",

@@ -22,7 +22,7 @@ class Agent(Protocol):
         """Actions (n, A) for observations (n, O), inside the action space; without ``rng`` the likeliest ones."""
 
 
-class GaussianActor(nn.Module):
+class TorchActor(nn.Module):
     """The actor of ``weights``. InputError from `act` for observations of another width."""
 
     def __init__(self, weights: ActorWeights) -> None:

@@ -1,0 +1,86 @@
+"""Episodes from flat arrays, one row a step, as D4RL and replay buffers keep them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from knuckle.core.errors import InputError
+from knuckle.policy.offline_data.dataset import Dataset
+from knuckle.policy.offline_data.episode import Episode, episode_of
+
+
+def from_arrays(
+    observations: NDArray[Any],
+    actions: NDArray[Any],
+    rewards: NDArray[Any],
+    terminated: NDArray[Any],
+    truncated: NDArray[Any],
+    *,
+    next_observations: NDArray[Any] | None = None,
+    low: NDArray[Any] | float = -1.0,
+    high: NDArray[Any] | float = 1.0,
+    name: str = "arrays",
+    environment: str = "",
+) -> Dataset:
+    """A data set from rows (N, ...), see `episodes_of`; actions between ``low`` and ``high``, numbers or (A,)."""
+    episodes = episodes_of(observations, actions, rewards, terminated, truncated, next_observations, where=name)
+    wide = (episodes[0].actions.shape[1],)
+    bounds = (np.broadcast_to(np.asarray(bound, dtype=np.float32), wide).copy() for bound in (low, high))
+    return Dataset(name, episodes, *bounds, environment)
+
+
+def episodes_of(
+    observations: NDArray[Any],
+    actions: NDArray[Any],
+    rewards: NDArray[Any],
+    terminated: NDArray[Any],
+    truncated: NDArray[Any],
+    next_observations: NDArray[Any] | None,
+    *,
+    where: str,
+) -> tuple[Episode, ...]:
+    """The episodes in rows (N, ...); one ends where ``terminated`` or ``truncated`` (N,) say so, and with the last row.
+
+    With ``next_observations`` (N, O) it also ends, as cut, where a row does not go on from what was seen after the one
+    before. Without, what was seen after the last step of an episode is unknown: where the task ended nobody asks for it
+    and the last observation stands in its place; where it was cut the last action is left out, and an episode of one
+    such step altogether. InputError where lengths differ or a number is not finite.
+    """
+    columns = {"observations": observations, "actions": actions, "rewards": rewards}
+    columns |= {"terminated": terminated, "truncated": truncated}
+    if next_observations is not None:
+        columns["next_observations"] = next_observations
+    rows = len(observations)
+    for label, array in columns.items():
+        if len(array) != rows:
+            what = f"{len(array)} {label} for {rows} observations"
+            raise InputError(what, where=where, right="as many rows of each")
+    if next_observations is not None and next_observations.shape != observations.shape:
+        what = f"next observations {next_observations.shape} for observations {observations.shape}"
+        raise InputError(what, where=where, right="the same shape")
+    over, cut = (np.asarray(flags).reshape(-1).astype(bool) for flags in (terminated, truncated))
+    ends = over | cut
+    if next_observations is not None and rows > 1:
+        ends[:-1] |= (next_observations[:-1] != observations[1:]).reshape(rows - 1, -1).any(axis=1)
+    ends[-1:] = True
+    episodes, begin = [], 0
+    for end in np.flatnonzero(ends):
+        last, steps = int(end) + 1, slice(begin, int(end) + 1)
+        seen = observations[steps]
+        if next_observations is not None:
+            seen = np.concatenate([seen, next_observations[end : end + 1]])
+        elif over[end]:
+            seen = np.concatenate([seen, seen[-1:]])
+        else:
+            steps = slice(begin, last - 1)
+        if steps.stop > begin:
+            facts = {"time_limit": bool(cut[end])}
+            parts = seen, actions[steps], np.asarray(rewards).reshape(-1)[steps]
+            episodes.append(episode_of(*parts, bool(over[end]), facts, where=f"{where}: episode {len(episodes)}"))
+        begin = last
+    if not episodes:
+        raise InputError("no episode in it", where=where, right="two steps or more")
+    return tuple(episodes)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from knuckle.core.arguments import parse_arguments
 from knuckle.core.config import parse_pairs, setting
 from knuckle.core.errors import RunError
-from knuckle.policy.collect.orphan import end_with_parent
+from knuckle.core.orphan import end_with_parent
 
 if TYPE_CHECKING:
     from rich.console import Console

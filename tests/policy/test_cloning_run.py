@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from knuckle.core import orphan
 from knuckle.core.errors import InputError, RunError
 from knuckle.hardware.spec.hands import hand_spec
 from knuckle.policy.baselines import DoNothing, RandomActions
@@ -17,7 +18,6 @@ from knuckle.policy.cloning import clone_command
 from knuckle.policy.cloning.clone_command import train_clone
 from knuckle.policy.cloning.clone_run import read_network
 from knuckle.policy.cloning.takeover import AT, Takeover, TakeoverTask
-from knuckle.policy.collect import orphan
 from knuckle.policy.collect.collection import Collection, open_collection
 from knuckle.policy.collect.recorder import Episode, record_episode
 from knuckle.policy.contract import Goal, SceneState

@@ -42,10 +42,10 @@ def record_batch(world: BatchWorld, act: Act, *, steps: int, name: str) -> Datas
         for k in range(worlds):
             rows[k].append((seen[k], actions[k], float(rewards[k])))
         ended = terminated | truncated
-        for k in np.flatnonzero(ended):
+        for k in np.flatnonzero(ended).tolist():
             broken = bool(world.info["broken"][k])
             keep(
-                int(k),
+                k,
                 last[k],
                 bool(terminated[k]),
                 {"time_limit": bool(truncated[k]) and not broken, "broken": broken},

@@ -58,7 +58,7 @@ def door_starts(path: Path) -> list[dict[str, NDArray[np.float64]]]:
     ]
 
 
-class DemonstratedStarts(gymnasium.Wrapper):  # type: ignore[misc]
+class DemonstratedStarts(gymnasium.Wrapper):
     """Episodes that begin in ``starts``: the one that the seed names, one after another without a seed."""
 
     def __init__(self, env: Any, starts: list[dict[str, NDArray[np.float64]]]) -> None:
@@ -70,7 +70,7 @@ class DemonstratedStarts(gymnasium.Wrapper):  # type: ignore[misc]
         k = (self._next if seed is None else seed) % len(self._starts)
         self._next = k + 1
         chosen = {"initial_state_dict": self._starts[k]} | (options or {})
-        return self.env.reset(seed=seed, options=chosen)  # type: ignore[no-any-return]
+        return self.env.reset(seed=seed, options=chosen)
 
 
 def make_door(data: Path | None, time_limit: int) -> Any:

@@ -28,8 +28,8 @@ def from_arrays(
     """A data set from rows (N, ...), see `episodes_of`; actions between ``low`` and ``high``, numbers or (A,)."""
     episodes = episodes_of(observations, actions, rewards, terminated, truncated, next_observations, where=name)
     wide = (episodes[0].actions.shape[1],)
-    bounds = (np.broadcast_to(np.asarray(bound, dtype=np.float32), wide).copy() for bound in (low, high))
-    return Dataset(name, episodes, *bounds, environment)
+    least, most = (np.broadcast_to(np.asarray(bound, dtype=np.float32), wide).copy() for bound in (low, high))
+    return Dataset(name, episodes, least, most, environment)
 
 
 def episodes_of(
@@ -66,7 +66,8 @@ def episodes_of(
     if next_observations is not None and rows > 1:
         ends[:-1] |= (next_observations[:-1] != observations[1:]).reshape(rows - 1, -1).any(axis=1)
     ends[-1:] = True
-    episodes, begin = [], 0
+    episodes: list[Episode] = []
+    begin = 0
     for end in np.flatnonzero(ends):
         last, steps = int(end) + 1, slice(begin, int(end) + 1)
         seen = observations[steps]

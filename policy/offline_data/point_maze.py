@@ -29,7 +29,7 @@ REACH = 6
 WALK_LIMIT = 200
 
 
-class MazeRun(gymnasium.Wrapper):  # type: ignore[misc]
+class MazeRun(gymnasium.Wrapper):
     """From `START` to `GOAL`: position and velocity (4,) are seen, the goal is always the same and is not.
 
     The reward is 1 at the goal, where the episode is terminated, and 0 before. ``reset(options={"reset_cell": cell})``
@@ -44,7 +44,7 @@ class MazeRun(gymnasium.Wrapper):  # type: ignore[misc]
         """As gymnasium's."""
         cells = {"goal_cell": np.array(GOAL), "reset_cell": np.array((options or {}).get("reset_cell", START))}
         seen, info = self.env.reset(seed=seed, options=cells)
-        inner = self.env.unwrapped
+        inner: Any = self.env.unwrapped
         inner.goal = inner.maze.cell_rowcol_to_xy(np.array(GOAL))  # the environment shakes it
         inner.update_target_site_pos()
         return seen["observation"], info
@@ -98,7 +98,8 @@ def record_walks(*, steps: int, seed: int, noise: float = 0.3, name: str = "poin
     kept: list[Episode] = []
     facts: dict[str, Any] = {}
     env = RecordingEnv(make_maze(), kept.append, lambda: facts)
-    maze, rng, done = env.unwrapped.maze, np.random.default_rng(seed), 0
+    inner: Any = env.unwrapped
+    maze, rng, done = inner.maze, np.random.default_rng(seed), 0
     cells = free_cells(maze.maze_map)
     while done < steps:
         start, goal = (cells[k] for k in rng.integers(len(cells), size=2))
@@ -120,5 +121,4 @@ def record_walks(*, steps: int, seed: int, noise: float = 0.3, name: str = "poin
             if terminated or truncated:
                 break
     env.close()
-    low, high = (np.asarray(bound, dtype=np.float32) for bound in (env.action_space.low, env.action_space.high))
-    return Dataset(name, tuple(kept), low, high, offline_task("pointmaze").environment)
+    return Dataset(name, tuple(kept), *env.bounds, offline_task("pointmaze").environment)

@@ -17,12 +17,12 @@ from knuckle.policy.offline_data.torch_actor import Agent
 SUCCESS_KEYS = ("success", "is_success")
 
 
-class RecordingEnv(gymnasium.Wrapper):  # type: ignore[misc]
+class RecordingEnv(gymnasium.Wrapper):
     """``env`` itself, giving every episode to ``keep`` as it ends; ``facts()`` is noted with each.
 
     It sees what is really played, so that it stands under any learner: actions are cut to the space first. An episode
-    that is left by a reset, or by `close`, is kept as one that was cut. Observations and actions must be Boxes of one
-    axis; InputError otherwise.
+    that is left by a reset, or by `close`, is kept as one that was cut. ``bounds`` are those of actions, low and high.
+    Observations and actions must be Boxes of one axis; InputError otherwise.
     """
 
     def __init__(
@@ -34,8 +34,12 @@ class RecordingEnv(gymnasium.Wrapper):  # type: ignore[misc]
             if not isinstance(space, gymnasium.spaces.Box) or len(space.shape) != 1:
                 raise InputError(f"its {name} is {space}", where=str(env), right="a Box of one axis")
         self._keep, self._facts = keep, facts or dict
+        box: Any = env.action_space
+        self.bounds = np.asarray(box.low, dtype=np.float32), np.asarray(box.high, dtype=np.float32)
         self._seen: list[Any] = []
-        self._clear()
+        self._played: list[Any] = []
+        self._earned: list[float] = []
+        self._succeeded: bool | None = None
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         """As gymnasium's; what was recorded of an unfinished episode is kept."""
@@ -46,7 +50,7 @@ class RecordingEnv(gymnasium.Wrapper):  # type: ignore[misc]
 
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
         """As gymnasium's, noted."""
-        played = np.clip(action, self.action_space.low, self.action_space.high)
+        played = np.clip(action, *self.bounds)
         observation, reward, terminated, truncated, info = self.env.step(played)
         self._seen.append(np.array(observation, dtype=np.float32))
         self._played.append(np.array(played, dtype=np.float32))
@@ -77,10 +81,7 @@ class RecordingEnv(gymnasium.Wrapper):  # type: ignore[misc]
         self._clear()
 
     def _clear(self) -> None:
-        self._seen = []
-        self._played: list[Any] = []
-        self._earned: list[float] = []
-        self._succeeded: bool | None = None
+        self._seen, self._played, self._earned, self._succeeded = [], [], [], None
 
 
 def record(
@@ -104,19 +105,19 @@ def record(
     kept: list[Episode] = []
     envs = [RecordingEnv(make(), kept.append) for _ in range(max(1, min(worlds, steps)))]
     seeds, rng = np.random.SeedSequence(seed).generate_state(len(envs)), np.random.default_rng(seed)
-    space = envs[0].action_space
-    half = 0.5 * (space.high - space.low)
+    low, high = envs[0].bounds
+    half = 0.5 * (high - low)
     try:
         seen = np.stack([env.reset(seed=int(s))[0] for env, s in zip(envs, seeds, strict=True)])
         if seen.dtype != np.float32:
             seen = seen.astype(np.float32)
         for done in range(0, steps, len(envs)):
             actions = agent.act(seen, None if deterministic else rng)
-            if actions.shape[1:] != space.shape:
+            if actions.shape[1:] != low.shape:
                 what = f"the agent gives {actions.shape[1]} actions"
-                raise InputError(what, where=name, right=f"{space.shape[0]}, as the environment takes")
+                raise InputError(what, where=name, right=f"{len(low)}, as the environment takes")
             if noise > 0.0:
-                actions = actions + noise * half * rng.standard_normal(actions.shape)
+                actions = actions + noise * half * rng.standard_normal(actions.shape, dtype=np.float32)
             for k, env in enumerate(envs[: steps - done]):
                 seen[k], _, terminated, truncated, _ = env.step(actions[k])
                 if terminated or truncated:
@@ -127,7 +128,6 @@ def record(
         for env in envs:
             env.close()
     spec = envs[0].spec
-    low, high = (np.asarray(bound, dtype=np.float32) for bound in (space.low, space.high))
     return Dataset(name, tuple(kept), low, high, spec.id if spec is not None else "")
 
 

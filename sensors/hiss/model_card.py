@@ -1,0 +1,82 @@
+"""The card of a sensor model: all that must be the same where it was trained and where it runs. It needs no torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from knuckle.core import cards
+from knuckle.core.cards import Card
+from knuckle.core.errors import InputError
+from knuckle.sensors.hiss import normaliser
+from knuckle.sensors.hiss.normaliser import Normaliser
+from knuckle.sensors.hiss.train_config import Training, training_of
+from knuckle.sensors.hiss.trial import Channels
+
+CARD, WEIGHTS = "card.json", "weights.safetensors"
+KIND = "sensor model, chunks of 10"
+
+
+@dataclass(frozen=True)
+class SensorCard:
+    """A card as it is used: ``seen`` are the names of the trials that training or its early stopping looked at."""
+
+    card: Card
+    training: Training
+    channels: Channels
+    inputs: Normaliser
+    targets: Normaliser
+    temperature: float
+    seen: frozenset[str]
+
+
+def read_card(folder: Path) -> SensorCard:
+    """The card in ``folder``, the sha256 of its weights checked.
+
+    InputError in one line where a file is missing, altered, broken or of something else.
+    """
+    for name in (CARD, WEIGHTS):
+        if not (folder / name).is_file():
+            raise InputError(f"no {name} in it", where=str(folder), right="the folder of a trained sensor model")
+    card = cards.load(folder / CARD, weights=folder / WEIGHTS)
+    where = str(folder / CARD)
+    if card.config.get("kind") != KIND:
+        raise InputError(f"the card is of '{card.config.get('kind')}'", where=where, right=KIND)
+    training = training_of(card.config.get("training", {}), where=where)
+    width = training.features.width(len(card.observations))
+    try:
+        temperature = float(card.config["temperature"])
+        seen = frozenset(str(name) for name in card.config["seen"])
+        facts = card.normaliser["input"], card.normaliser["target"]
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(f"the card is incomplete ({error})", where=where, right="a card of this version") from error
+    if not 0.0 < temperature < 1e6:
+        raise InputError(f"a temperature of {temperature:g}", where=where, right="a number above 0")
+    return SensorCard(
+        card=card,
+        training=training,
+        channels=Channels(card.observations, card.actions, card.rate_hz),
+        inputs=normaliser.from_card(facts[0], width, where=where),
+        targets=normaliser.from_card(facts[1], len(card.actions), where=where),
+        temperature=temperature,
+        seen=seen,
+    )
+
+
+def model_folder(name: str, *, where: str = "--model") -> Path:
+    """The folder of a model: a folder with a card, a run's folder, or one of those that come with knuckle."""
+    path = Path(name)
+    for folder in (path / "model", path, TRAINED / name):
+        if name and (folder / CARD).is_file():
+            return folder
+    known = ", ".join(trained_names()) or "none comes with this version"
+    raise InputError(f"no model '{name}'", where=where, right=f"the folder of a run or a model, or of: {known}")
+
+
+TRAINED = Path(__file__).resolve().parent.parent / "trained"
+"""A folder for each model that comes with knuckle."""
+
+
+def trained_names() -> tuple[str, ...]:
+    """The models that come with knuckle."""
+    return tuple(sorted(card.parent.name for card in TRAINED.glob(f"*/{CARD}")))

@@ -1,0 +1,65 @@
+"""Training as it is watched in the terminal: the curve of the validation error, the time that is left."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Mapping
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.text import Text
+
+MARKS = "▁▂▃▄▅▆▇█"
+WIDTH = 60
+
+
+def curve(errors: list[float], width: int = WIDTH) -> str:
+    """``errors`` as a line of marks between their logarithms' extremes, means of neighbours where there are more."""
+    known = [math.log(e) for e in errors if math.isfinite(e) and e > 0.0]
+    if len(known) > width:
+        edges = [round(k * len(known) / width) for k in range(width + 1)]
+        known = [sum(known[a:b]) / (b - a) for a, b in itertools.pairwise(edges)]
+    if not known:
+        return ""
+    low, span = min(known), max(max(known) - min(known), 1e-9)
+    return "".join(MARKS[min(int((e - low) / span * len(MARKS)), len(MARKS) - 1)] for e in known)
+
+
+class ProgressView:
+    """Shows updates and epochs as they come: a live picture in a terminal, a line each epoch elsewhere."""
+
+    def __init__(self, console: Console, title: str, epochs: int, history: list[dict[str, float]]) -> None:
+        self.console, self.title, self.epochs = console, title, epochs
+        self.errors = [row["validation_mse"] for row in history]
+        self._live = Live(console=console, refresh_per_second=2) if console.is_terminal else None
+
+    def __enter__(self) -> ProgressView:
+        if self._live is not None:
+            self._live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._live is not None:
+            self._live.stop()
+
+    def show(self, row: Mapping[str, float], epoch: float, minutes_left: float) -> None:
+        """Show a row of figures; ``epoch`` as a fraction counts what is done of the current one."""
+        if "validation_mse" in row:
+            self.errors.append(row["validation_mse"])
+        if self._live is not None:
+            self._live.update(self._picture(row, epoch, minutes_left))
+        elif "validation_mse" in row:
+            self.console.print(
+                f"epoch {row['epoch']:3.0f}  {row['cpu_s'] / 60:6.2f} CPU-min  train {row['train_square']:.4f}  "
+                f"validation {row['validation_mse']:.6g}  best {row['best_mse']:.6g} (epoch {row['best_epoch']:.0f})",
+                soft_wrap=True,
+            )
+
+    def _picture(self, row: Mapping[str, float], epoch: float, minutes_left: float) -> Group:
+        left = f", {minutes_left:.1f} min left" if math.isfinite(minutes_left) else ""
+        head = Text(f"{self.title}: epoch {epoch:.2f} of {self.epochs}{left}", style="bold")
+        line = f"{curve(self.errors)}  {self.errors[-1]:.6g}" if self.errors else ""
+        loss = f"batch: squared error {row['square']:.4f}, likelihood {row['nll']:.3f}"
+        return Group(head, ProgressBar(self.epochs, epoch, width=WIDTH), Text(f"validation {line}"), Text(loss))

@@ -1,0 +1,70 @@
+"""One sequence to learn from or to be judged on: inputs at the sensor's rate, and targets where there are any."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from knuckle.core.cards import Entry
+from knuckle.core.errors import RecordingError
+
+Array = NDArray[np.float64]
+CHUNK = 10
+"""Samples of a chunk: the ratio of input rate to output rate in all six data sets of the paper."""
+
+
+@dataclass(frozen=True)
+class Channels:
+    """What goes in and what comes out, in order, and the rate of the samples in Hz."""
+
+    inputs: tuple[Entry, ...]
+    targets: tuple[Entry, ...]
+    rate_hz: float
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A recording of L samples, checked when made: RecordingError in one line.
+
+    ``inputs`` (L, D), finite; ``targets`` (L, T), row i what is to be known at the time of sample i, NaN in every
+    column where nothing is; ``scored`` (L,) bool, the targets that an evaluation counts; ``group`` the kind of motion,
+    which is left out whole; ``name`` the file it came from.
+    """
+
+    name: str
+    group: str
+    inputs: Array
+    targets: Array
+    scored: NDArray[np.bool_]
+
+    def __post_init__(self) -> None:
+        n = len(self.inputs)
+        if n < CHUNK:
+            right = f"at least the {CHUNK} samples of a chunk"
+            raise RecordingError(f"the recording has {n} samples at the model's rate", where=self.name, right=right)
+        if self.inputs.ndim != 2 or self.targets.ndim != 2 or len(self.targets) != n or self.scored.shape != (n,):
+            shapes = f"{self.inputs.shape}, {self.targets.shape}, {self.scored.shape}"
+            raise RecordingError(f"shapes {shapes} do not fit", where=self.name, right="(L, D), (L, T), (L,)")
+        good = np.isfinite(self.inputs).all(axis=1)
+        if not good.all():
+            what = f"an input is not finite at sample {int(np.argmin(good))}"
+            raise RecordingError(what, where=self.name, right="numbers in every sample")
+
+    def __len__(self) -> int:
+        return len(self.inputs)
+
+    @property
+    def known(self) -> NDArray[np.bool_]:
+        """Where there is a target, (L,)."""
+        return np.asarray(np.isfinite(self.targets).all(axis=1))
+
+
+def require_varied(trial: Trial, channels: Channels) -> None:
+    """RecordingError where an input channel of ``trial`` never changes: a sensor that is dead or not connected."""
+    still = np.ptp(trial.inputs, axis=0) == 0.0
+    if still.any():
+        k = int(np.argmax(still))
+        what = f"channel '{channels.inputs[k].name}' is {trial.inputs[0, k]:g} in every sample"
+        raise RecordingError(what, where=trial.name, right="a sensor that is connected, or other columns")

@@ -94,7 +94,11 @@ class Changed(importlib.abc.MetaPathFinder, importlib.abc.Loader):
     def exec_module(self, module: types.ModuleType) -> None:
         """Run the changed code."""
         module.__file__ = self._path
-        exec(compile(self._mutant.tree, self._path, "exec"), module.__dict__)
+        exec(self.get_code(self._module), module.__dict__)
+
+    def get_code(self, fullname: str) -> types.CodeType:
+        """The changed code, for a test that runs the module as a program."""
+        return compile(self._mutant.tree, self._path, "exec")
 
 
 class Killed:

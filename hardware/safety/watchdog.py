@@ -47,46 +47,50 @@ class Watchdog:
         self._due_ns: int | None = None
         self._clients: dict[int, tuple[socket.socket, str]] = {}
         self._poll = select.poll()
+        listener.setblocking(False)
         for end in (driver, listener):
-            end.setblocking(False)
             self._poll.register(end, select.POLLIN)
 
     def serve(self) -> str:
         """Watch until the driver has ended or was killed; which of the two, in words."""
-        while True:
-            events = self._poll.poll(self._patience_ms())
-            for number, _ in events:
-                if number == self._listener.fileno():
-                    self._accept()
-                elif number in self._clients:
-                    self._hear_client(number)
-            # Every beat from before this moment is heard before it counts: a late watchdog blames nobody for it.
-            now_ns = self._clock()
-            if not self._hear_driver():
-                return "the driver ended"
-            if self._due_ns is not None and now_ns >= self._due_ns:
-                # It may have ended this very moment.
-                with suppress(ProcessLookupError):
-                    signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
-                return f"no heartbeat for {self._limit_ns / 1e6:.0f} ms: killed"
+        while not (said := self.turn(self.patience_ms())):
+            pass
+        return said
 
-    def _patience_ms(self) -> int | None:
+    def turn(self, wait_ms: int | None) -> str:
+        """Do what has come, once something has or ``wait_ms`` are over; how the watch ended, empty where it goes on."""
+        for number, _ in self._poll.poll(wait_ms):
+            if number == self._listener.fileno():
+                self._accept()
+            elif number in self._clients:
+                self._hear_client(number)
+        # Every beat from before this moment is heard before it counts: a late watchdog blames nobody for it.
+        now_ns = self._clock()
+        if not self._hear_driver():
+            return "the driver ended"
+        if self._due_ns is None or now_ns < self._due_ns:
+            return ""
+        # It may have ended this very moment.
+        with suppress(ProcessLookupError):
+            signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
+        return f"no heartbeat for {self._limit_ns / 1e6:.0f} ms: killed"
+
+    def patience_ms(self) -> int | None:
+        """How long nothing need be done where nothing comes; None before the first beat: for ever."""
         if self._due_ns is None:
             return None
         return max(0, math.ceil((self._due_ns - self._clock()) / 1e6))
 
     def _hear_driver(self) -> bool:
         """Take every packet of the driver; False where it has ended."""
-        while (word := _packet(self._driver)) is not None:
-            if not word:
-                return False
+        while word := _packet(self._driver):
             self._due_ns = self._clock() + self._limit_ns
-        return True
+        return word is None
 
     def _tell(self, line: str) -> None:
         # A driver that does not read is about to be killed, or gone.
         with suppress(OSError):
-            self._driver.send(line.encode()[:LARGEST])
+            self._driver.send(line.encode()[:LARGEST], socket.MSG_DONTWAIT)
 
     def _accept(self) -> None:
         # Whoever knocked may have left again.
@@ -95,7 +99,6 @@ class Watchdog:
             if len(self._clients) >= MOST_CLIENTS:
                 client.close()
                 return
-            client.setblocking(False)
             self._clients[client.fileno()] = (client, "")
             self._poll.register(client, select.POLLIN)
 
@@ -118,7 +121,7 @@ class Watchdog:
 def _packet(end: socket.socket) -> bytes | None:
     """The next packet; empty at the end of the connection, None where none waits."""
     try:
-        return end.recv(LARGEST)
+        return end.recv(LARGEST, socket.MSG_DONTWAIT)
     except BlockingIOError:
         return None
     except OSError:

@@ -15,19 +15,58 @@ from knuckle.hardware.safety.guarded_hand import GuardedHand
 GRACE_S = 1.0
 
 
-class WatchdogLink:
+class DriverEnd:
+    """The driver's end of the ``connection`` to its watchdog, for one thread: that of the driver's cycles."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self._socket = connection
+        self.alive = True
+        """False once the watchdog has died, or does not listen any more."""
+
+    def attend(self, hand: GuardedHand) -> None:
+        """Once a driver cycle: beat, and do what the watchdog says; HOLD where it is gone."""
+        while packet := self._packet():
+            verb, _, text = packet.decode("utf-8", "replace").partition(" ")
+            if verb == "died":
+                hand.commander_died(text)
+            else:
+                hand.fault(f"hold asked by {text}")
+        self._beat()
+        hand.concern("" if self.alive else "the watchdog died; restart the driver")
+
+    def close(self) -> None:
+        """Tell the watchdog that the driver ends."""
+        self._socket.close()
+
+    def _beat(self) -> None:
+        try:
+            self._socket.send(watchdog.BEAT, socket.MSG_DONTWAIT)
+        except OSError:  # closed, or full of beats that nobody takes
+            self.alive = False
+
+    def _packet(self) -> bytes:
+        """The next packet, empty where there is none; its death is noted."""
+        packet = b""
+        try:
+            packet = self._socket.recv(watchdog.LARGEST, socket.MSG_DONTWAIT)
+            self.alive = self.alive and packet != b""
+        except BlockingIOError:
+            pass
+        except OSError:
+            self.alive = False
+        return packet
+
+
+class WatchdogLink(DriverEnd):
     """Starts the watchdog of this process; it listens on a socket at ``path`` and kills us ``limit_s`` after a beat.
 
-    Raises DeviceError where it cannot be started. To be used by one thread, that of the driver's cycles.
+    Raises DeviceError where it cannot be started.
     """
 
     def __init__(self, path: Path, limit_s: float = watchdog.LIMIT_S) -> None:
         self.path = path
-        self.alive = True
-        """False once it has died, or does not listen any more."""
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self._socket = ours
-        ours.setblocking(False)
+        super().__init__(ours)
         try:
             with theirs, _listener(path) as listener:
                 numbers = (theirs.fileno(), listener.fileno())
@@ -53,49 +92,15 @@ class WatchdogLink:
         """Its process id."""
         return self._process.pid
 
-    def attend(self, hand: GuardedHand) -> None:
-        """Once a driver cycle: beat, and do what the watchdog says; HOLD where it is gone."""
-        for verb, text in self._heard():
-            if verb == "died":
-                hand.commander_died(text)
-            else:
-                hand.fault(f"hold asked by {text}")
-        self._beat()
-        hand.concern("" if self.alive else "the watchdog died; restart the driver")
-
     def close(self) -> None:
         """End it: our closed socket tells it that we do. One that stands still is killed."""
-        self._socket.close()
+        super().close()
         try:
             self._process.wait(GRACE_S)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
         self.path.unlink(missing_ok=True)
-
-    def _beat(self) -> None:
-        try:
-            self._socket.send(watchdog.BEAT)
-        except OSError:  # closed, or full of beats that nobody takes
-            self.alive = False
-
-    def _heard(self) -> list[tuple[str, str]]:
-        said = []
-        while packet := self._packet():
-            verb, _, text = packet.decode("utf-8", "replace").partition(" ")
-            said.append((verb, text))
-        return said
-
-    def _packet(self) -> bytes:
-        """The next packet, empty where there is none; its death is noted."""
-        try:
-            packet = self._socket.recv(watchdog.LARGEST)
-        except BlockingIOError:
-            return b""
-        except OSError:
-            packet = b""
-        self.alive = self.alive and packet != b""
-        return packet
 
 
 class CommanderLink:
@@ -108,7 +113,7 @@ class CommanderLink:
     def alive(self) -> bool:
         """Whether the watchdog is still there."""
         try:
-            return self._socket.recv(1, socket.MSG_DONTWAIT) != b""
+            return self._socket.recv(watchdog.LARGEST, socket.MSG_DONTWAIT) != b""
         except BlockingIOError:
             return True
         except OSError:

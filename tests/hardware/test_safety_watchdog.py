@@ -1,9 +1,11 @@
-"""The watchdog: who hears what, who is killed, and that nobody is killed for nothing: real processes and sockets."""
+"""The watchdog: who hears what, who is killed, and that nobody is killed for nothing.
+
+Its turns are made by the test, on a clock of the test, over real sockets; what it kills is a real process.
+"""
 
 from __future__ import annotations
 
 import os
-import runpy
 import select
 import signal
 import socket
@@ -11,6 +13,7 @@ import subprocess
 import sys
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -24,62 +27,58 @@ LONG_S = float(os.environ.get("KNUCKLE_PATIENCE_S", "30"))
 """No test waits for this; a machine that stands still for as long may fail them."""
 
 
-def packets() -> tuple[socket.socket, socket.socket]:
-    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    ours.settimeout(LONG_S)
-    return ours, theirs
-
-
-def until(condition: Callable[[], bool], between: Callable[[], object] = lambda: None) -> None:
-    deadline = time.monotonic() + LONG_S
-    while not condition():
-        assert time.monotonic() < deadline
-        between()
-        time.sleep(0.002)
-
-
 @pytest.fixture
 def victim() -> Iterator[subprocess.Popen[bytes]]:
     """A process that may be killed."""
-    process = subprocess.Popen([sys.executable, "-I", "-S", "-c", "import time; time.sleep(600)"])
+    process = subprocess.Popen(["sleep", "600"])
     yield process
     process.kill()
     process.wait()
 
 
 class Watched:
-    """A watchdog served by a thread of this process, with the driver's end in the test's hand."""
+    """A watchdog whose turns the test makes, on a clock of its own, with the driver's end in the test's hand."""
 
-    def __init__(self, folder: Path, pid: int, limit_s: float, clock: Callable[[], int]) -> None:
-        self.path = folder / "w.sock"
+    def __init__(self, folder: Path, pid: int, limit_s: float, clock: Callable[[], int] | None) -> None:
+        self.path, self.now_ns = folder / "w.sock", 1_000 * MS
         listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         listener.bind(str(self.path))
         listener.listen(64)
-        self.driver, theirs = packets()
+        self.driver, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.pidfd = os.pidfd_open(pid)
-        self.said: list[str] = []
-        self.dog = Watchdog(theirs, self.pidfd, listener, limit_s, clock)
-        self.ends = (self.driver, theirs, listener)
-        self.thread = threading.Thread(target=lambda: self.said.append(self.dog.serve()))
-        self.thread.start()
+        self.dog = Watchdog(theirs, self.pidfd, listener, limit_s, clock or (lambda: self.now_ns))
+        self.ends = [self.driver, theirs, listener]
+        self.listener = listener
 
-    def connect(self) -> socket.socket:
+    def turn(self) -> str:
+        return self.dog.turn(0)
+
+    def beat(self) -> None:
+        self.driver.send(b".")
+        assert self.turn() == ""
+
+    def connect(self, *said: bytes) -> socket.socket:
         client = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        client.settimeout(LONG_S)
+        self.ends.append(client)
         client.connect(str(self.path))
+        assert self.turn() == ""
+        for words in said:
+            client.send(words)
+            assert self.turn() == ""
         return client
 
-    def told(self) -> str:
-        return self.driver.recv(256).decode()
+    def told(self) -> list[str]:
+        """What the driver was told since it was last asked."""
+        lines = []
+        while select.select([self.driver], [], [], 0)[0]:
+            lines.append(self.driver.recv(256).decode())
+        return lines
 
-    def ended(self) -> str:
-        self.thread.join(LONG_S)
-        assert not self.thread.is_alive()
-        return self.said[0]
+    def idle(self) -> bool:
+        """Nothing keeps it from sleeping."""
+        return self.dog._poll.poll(0) == []
 
     def close(self) -> None:
-        self.driver.close()
-        self.thread.join(LONG_S)
         for end in self.ends:
             end.close()
         os.close(self.pidfd)
@@ -89,7 +88,7 @@ class Watched:
 def watch(tmp_path: Path, victim: subprocess.Popen[bytes]) -> Iterator[Callable[..., Watched]]:
     made: list[Watched] = []
 
-    def make(limit_s: float = LONG_S, clock: Callable[[], int] = time.monotonic_ns) -> Watched:
+    def make(limit_s: float = 0.15, clock: Callable[[], int] | None = None) -> Watched:
         made.append(Watched(tmp_path, victim.pid, limit_s, clock))
         return made[-1]
 
@@ -98,155 +97,201 @@ def watch(tmp_path: Path, victim: subprocess.Popen[bytes]) -> Iterator[Callable[
         watched.close()
 
 
-# The process itself
+def left(client: socket.socket) -> bool:
+    """Whether the watchdog has closed the connection."""
+    return bool(select.select([client], [], [], 0)[0]) and client.recv(16) == b""
 
 
-def test_a_driver_whose_heartbeat_stops_is_killed_not_before_the_limit(watch, victim):
-    watched = watch(0.2)
-    for _ in range(5):
-        watched.driver.send(b".")
-        time.sleep(0.01)
-    last = time.monotonic()
-    watched.driver.send(b".")
+# The heartbeat
+
+
+def test_the_limit_counts_from_the_last_beat_on_the_watchdogs_clock(watch, victim):
+    watched = watch()
+    watched.beat()
+    watched.now_ns += 149 * MS
+    watched.beat()
+    watched.now_ns += 150 * MS - 1
+    assert watched.turn() == ""
+    assert victim.poll() is None
+    watched.now_ns += 1
+    assert watched.turn() == "no heartbeat for 150 ms: killed"
     assert victim.wait(LONG_S) == -signal.SIGKILL
-    assert time.monotonic() - last >= 0.2
-    assert watched.ended() == "no heartbeat for 200 ms: killed"
+
+
+def test_it_sleeps_until_the_limit_and_for_ever_before_the_first_beat(watch):
+    watched = watch()
+    assert watched.dog.patience_ms() is None
+    watched.beat()
+    assert watched.dog.patience_ms() == 150
+    # Rounded up: a millisecond too early would be a turn for nothing.
+    watched.now_ns += 149 * MS + 1
+    assert watched.dog.patience_ms() == 1
+    watched.now_ns += 50 * MS
+    assert watched.dog.patience_ms() == 0
+    assert watched.idle()
 
 
 def test_a_driver_that_never_beat_is_left_alone(watch, victim):
     watched = watch(0.0)
-    watched.connect().send(b"hold x")
-    assert watched.told() == "hold x"
+    watched.connect(b"hold x")
+    watched.now_ns += 3_600_000 * MS
+    assert watched.turn() == ""
+    assert watched.told() == ["hold x"]
     assert victim.poll() is None
 
 
-def test_a_driver_that_ends_is_not_killed(watch, victim):
+@pytest.mark.parametrize("beats", [0, 1])
+def test_a_driver_that_ends_is_not_killed(watch, victim, beats):
     watched = watch()
-    watched.driver.send(b".")
+    for _ in range(beats):
+        watched.beat()
     watched.driver.shutdown(socket.SHUT_WR)
-    assert watched.ended() == "the driver ended"
+    watched.now_ns += 1_000 * MS
+    assert watched.turn() == "the driver ended"
     assert victim.poll() is None
 
 
 def test_a_driver_that_ends_with_words_unread_is_not_killed_either(watch, victim):
     watched = watch()
-    watched.driver.send(b".")
-    client = watched.connect()
-    client.send(b"hold x")
-    client.send(b"hold y")
-    assert watched.told() == "hold x"
-    assert select.select([watched.driver], [], [], LONG_S)[0]
+    watched.beat()
+    watched.connect(b"hold x", b"hold y")
     watched.driver.close()
-    assert watched.ended() == "the driver ended"
+    assert watched.turn() == "the driver ended"
     assert victim.poll() is None
 
 
-def test_the_limit_counts_from_the_last_beat_on_the_watchdogs_clock(watch, victim):
-    now = [1_000 * MS]
-    watched = watch(0.15, lambda: now[0])
-    nudge = watched.connect()
-
-    def passes(time_ns: int, beat: bool) -> None:
-        """Time passes, and the watchdog wakes; it has looked at its clock when the second word is passed on."""
-        now[0] += time_ns
-        if beat:
-            watched.driver.send(b".")
-        for _ in range(2):
-            nudge.send(b"hold x")
-            watched.told()
-
-    passes(0, beat=True)
-    passes(149 * MS, beat=False)
-    passes(0, beat=True)
-    passes(150 * MS - 1, beat=False)
-    assert victim.poll() is None
-    now[0] += 1
-    nudge.send(b"hold x")
-    assert watched.ended() == "no heartbeat for 150 ms: killed"
-    assert victim.wait(LONG_S) == -signal.SIGKILL
-
-
-def test_beats_that_waited_while_the_watchdog_was_kept_from_running_count(tmp_path, victim):
+def test_beats_that_waited_while_the_watchdog_was_kept_from_running_count(watch, victim):
     """It was not scheduled for a second, and ten beats have come meanwhile."""
-    ours, theirs = packets()
-    now = [0]
-    pidfd = os.pidfd_open(victim.pid)
-    listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    listener.bind(str(tmp_path / "w.sock"))
-    listener.listen()
-    dog = Watchdog(theirs, pidfd, listener, 0.15, lambda: now[0])
+    watched = watch()
+    watched.beat()
     for _ in range(10):
-        ours.send(b".")
-    now[0] = 1_000 * MS
-    ours.shutdown(socket.SHUT_WR)
-    assert dog.serve() == "the driver ended"
+        watched.driver.send(b".")
+    watched.now_ns += 1_000 * MS
+    assert watched.turn() == ""
+    assert watched.dog.patience_ms() == 150
     assert victim.poll() is None
-    for end in (ours, theirs, listener):
-        end.close()
-    os.close(pidfd)
+
+
+def test_a_beat_that_comes_after_the_watchdog_has_looked_at_its_clock_is_heard_too(watch, victim):
+    """The limit is over at the moment it hears the beat, not at the moment it looked."""
+    ticks = iter([0, 0, 0, 149 * MS, 151 * MS])
+    watched = watch(clock=lambda: next(ticks))
+    watched.beat()
+    assert watched.dog.patience_ms() == 150
+    assert watched.turn() == ""
+    assert victim.poll() is None
 
 
 def test_a_driver_that_died_just_before_it_would_be_killed_is_no_error(watch, victim):
     watched = watch(0.1)
+    watched.beat()
     victim.kill()
     victim.wait()
+    watched.now_ns += 100 * MS
+    assert watched.turn() == "no heartbeat for 100 ms: killed"
+
+
+def test_left_to_itself_it_kills_a_driver_whose_heartbeat_stops_not_before_the_limit(watch, victim):
+    watched = watch(0.1, time.monotonic_ns)
+    said: list[str] = []
+    serving = threading.Thread(target=lambda: said.append(watched.dog.serve()), daemon=True)
+    serving.start()
+    for _ in range(5):
+        watched.driver.send(b".")
+        time.sleep(0.005)
+    last = time.monotonic()
     watched.driver.send(b".")
-    assert watched.ended() == "no heartbeat for 100 ms: killed"
+    assert victim.wait(LONG_S) == -signal.SIGKILL
+    assert time.monotonic() - last >= 0.1
+    serving.join(LONG_S)
+    assert said == ["no heartbeat for 100 ms: killed"]
+
+
+# Those who talk to it
 
 
 def test_the_end_of_a_commanders_connection_is_told_with_its_name(watch):
     watched = watch()
-    policy, page = watched.connect(), watched.connect()
-    policy.send(b"commander policy")
-    page.send(b"commander page")
-    page.send(b"commander page again")
+    policy = watched.connect(b"commander policy")
+    page = watched.connect(b"commander page", b"commander page again")
+    assert watched.told() == []
     policy.close()
-    assert watched.told() == "died policy"
+    watched.turn()
+    assert watched.told() == ["died policy"]
     page.close()
-    assert watched.told() == "died page again"
+    watched.turn()
+    assert watched.told() == ["died page again"]
+    assert watched.idle()
 
 
 def test_a_connection_without_a_name_or_with_nonsense_is_dropped_and_tells_nothing(watch):
     watched = watch()
     watched.connect().close()
-    stranger = watched.connect()
-    stranger.send(b"\xff\xfe nonsense")
-    assert stranger.recv(16) == b""
-    named = watched.connect()
-    named.send(b"commander x")
-    named.send(b"nonsense")
-    assert watched.told() == "died x"
+    watched.turn()
+    assert left(watched.connect(b"\xff\xfe nonsense"))
+    assert watched.told() == []
+    assert left(watched.connect(b"commander x", b"nonsense"))
+    assert watched.told() == ["died x"]
+    assert watched.idle()
 
 
-def test_long_words_are_cut_and_many_connections_refused(watch):
+def test_every_connection_is_closed_at_once_and_none_is_left_to_the_collector(watch):
     watched = watch()
-    clients = [watched.connect() for _ in range(watchdog.MOST_CLIENTS + 1)]
-    assert clients[-1].recv(16) == b""
-    clients[0].send(b"hold " + b"x" * 1000)
-    assert watched.told() == "hold " + "x" * 123
-    clients[0].close()
-    clients[1].send(b"hold y")
-    assert watched.told() == "hold y"
-    again = watched.connect()
-    again.send(b"hold z")
-    assert watched.told() == "hold z"
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        clients = [watched.connect() for _ in range(17)]
+        for client in clients:
+            client.close()
+        watched.turn()
+    assert caught == []
+
+
+def test_words_are_cut_after_128_bytes(watch):
+    watched = watch()
+    watched.connect(b"hold " + b"x" * 1000)
+    assert watched.told() == ["hold " + "x" * 123]
+
+
+def test_a_seventeenth_connection_is_refused_until_another_has_left(watch):
+    watched = watch()
+    clients = [watched.connect() for _ in range(16)]
+    assert left(watched.connect())
+    assert not left(clients[-1])
+    for client in clients:
+        client.close()
+    watched.turn()
+    for _ in range(16):
+        assert not left(watched.connect())
+    assert left(watched.connect())
+
+
+def test_none_keeps_the_watchdog_from_its_driver_by_talking(watch):
+    """Of each that talks one packet a turn is heard."""
+    watched = watch()
+    client = watched.connect()
+    for _ in range(5):
+        client.send(b"hold x")
+    watched.turn()
+    assert watched.told() == ["hold x"]
+
+
+def test_one_who_knocks_and_leaves_does_not_keep_it_waiting_at_the_door(watch):
+    assert not watch().listener.getblocking()
 
 
 def test_a_driver_that_does_not_read_does_not_stop_the_watchdog(watch, victim):
-    watched = watch(0.3)
+    watched = watch()
+    watched.beat()
     client = watched.connect()
-    client.settimeout(1.0)
-    watched.driver.send(b".")
-    sent = 0
-    try:
-        while True:
-            client.send(b"hold x")
-            sent += 1
-    except (BrokenPipeError, ConnectionResetError, TimeoutError):
-        pass
-    assert sent > 100
-    assert victim.wait(LONG_S) == -signal.SIGKILL
-    assert watched.ended().endswith("killed")
+    for _ in range(1_000):
+        client.send(b"hold x")
+        assert watched.turn() == ""
+    assert len(watched.told()) < 1_000
+    watched.now_ns += 150 * MS
+    assert watched.turn() == "no heartbeat for 150 ms: killed"
+
+
+# As a program
 
 
 @pytest.fixture
@@ -258,7 +303,7 @@ def sigint() -> Iterator[None]:
 
 def words(folder: Path, pid: int, limit_s: str, *sent: bytes) -> tuple[socket.socket, list[str]]:
     """The driver's end, with ``sent`` on its way, and the words that the process is started with."""
-    ours, theirs = packets()
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     listener.bind(str(folder / "m.sock"))
     listener.listen()
@@ -267,21 +312,28 @@ def words(folder: Path, pid: int, limit_s: str, *sent: bytes) -> tuple[socket.so
     return ours, [str(pid), str(theirs.detach()), str(listener.detach()), limit_s]
 
 
-def test_run_as_a_program_it_says_whom_it_killed(tmp_path, victim, capsys, sigint):
+def open_files() -> int:
+    return len(os.listdir("/proc/self/fd"))
+
+
+def test_run_as_a_program_it_says_whom_it_killed_and_leaves_nothing_open(tmp_path, victim, capsys, sigint):
+    before = open_files()
     ours, arguments = words(tmp_path, victim.pid, "0.01", b".")
     with ours:
         assert watchdog.main(arguments) == 0
     assert victim.wait(LONG_S) == -signal.SIGKILL
     assert capsys.readouterr().err == f"watchdog of process {victim.pid}: no heartbeat for 10 ms: killed\n"
     assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    assert open_files() == before
 
 
 def test_run_as_a_program_it_says_nothing_of_a_driver_that_ended(tmp_path, victim, capsys, sigint, monkeypatch):
     ours, arguments = words(tmp_path, victim.pid, "5", b".")
     ours.shutdown(socket.SHUT_WR)
     monkeypatch.setattr(sys, "argv", ["watchdog", *arguments])
+    code = watchdog.__spec__.loader.get_code(watchdog.__name__)
     with ours, pytest.raises(SystemExit) as ended:
-        runpy.run_path(watchdog.__file__, run_name="__main__")
+        exec(code, {"__name__": "__main__"})
     assert ended.value.code == 0
     assert capsys.readouterr().err == ""
     assert victim.poll() is None

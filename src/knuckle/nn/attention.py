@@ -81,7 +81,7 @@ class CausalAttention(SequenceLayer):
                 mask = mask[:, None]
             turned = self._turned(q[:, :, first:last], first - seen)
             blocks.append(self._attend(turned, keys[:, :, window], values[:, :, window], mask))
-        kept_k, kept_v = torch.cat([start.k, k], 2)[:, :, -context:], torch.cat([start.v, v], 2)[:, :, -context:]
+        kept_k, kept_v = (torch.cat(x, 2)[:, :, -context:].contiguous() for x in ((start.k, k), (start.v, v)))
         filled = (start.filled + length).clamp(max=context)
         return self._merge(torch.cat(blocks, 2)), AttentionState(kept_k, kept_v, filled)
 

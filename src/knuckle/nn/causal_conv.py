@@ -18,7 +18,7 @@ def causal_conv(x: Tensor, conv: nn.Conv1d, before: Tensor | None) -> tuple[Tens
         before = x.new_zeros(*x.shape[:2], taps)
     padded = torch.cat([before, x], 2)
     filtered = F.conv1d(padded[:, :, 1:], conv.weight, conv.bias, groups=conv.groups)
-    return F.silu(filtered), padded[:, :, -taps:]
+    return F.silu(filtered), padded[:, :, -taps:].contiguous()
 
 
 def causal_conv_step(x: Tensor, conv: nn.Conv1d, before: Tensor) -> tuple[Tensor, Tensor]:

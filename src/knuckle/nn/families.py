@@ -10,6 +10,8 @@ from knuckle.nn.attention import CausalAttention, FeedForward
 from knuckle.nn.layer import SequenceLayer
 from knuckle.nn.mamba import Mamba
 from knuckle.nn.recurrent import Gru, Lstm
+from knuckle.nn.s4 import S4
+from knuckle.nn.s4d import S4D
 
 Option = int | float | str | bool | None
 
@@ -28,6 +30,18 @@ def _mamba(
     return [Mamba(width, d_state, d_conv, expand, dt_rank, backend=backend)]
 
 
+def _s4(
+    width: int, backend: str, *, d_state: int = 64, dt_min: float = 0.001, dt_max: float = 0.1
+) -> list[SequenceLayer]:
+    return [S4(width, d_state=d_state, dt_min=dt_min, dt_max=dt_max)]
+
+
+def _s4d(
+    width: int, backend: str, *, d_state: int = 64, dt_min: float = 0.001, dt_max: float = 0.1
+) -> list[SequenceLayer]:
+    return [S4D(width, d_state, dt_min=dt_min, dt_max=dt_max)]
+
+
 def _transformer(
     width: int, backend: str, *, heads: int = 4, context: int = 256, expand: float = 2
 ) -> list[SequenceLayer]:
@@ -38,6 +52,8 @@ FAMILIES: dict[str, Callable[..., list[SequenceLayer]]] = {
     "gru": _gru,
     "lstm": _lstm,
     "mamba": _mamba,
+    "s4": _s4,
+    "s4d": _s4d,
     "transformer": _transformer,
 }
 """Family to what makes the sub-layers of one layer of it, given the width, the backend, and its own options."""

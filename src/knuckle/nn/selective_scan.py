@@ -52,7 +52,7 @@ def selective_scan(
     run: Callable[..., tuple[Tensor, Tensor]] = _cpp() if chosen == "cpp" else _torch
     given = [None if x is None else x.to(dtype) for x in (u, delta, A, B, C, D, z, delta_bias)]
     y, last = run(*given, delta_softplus, None if initial_state is None else initial_state.to(dtype))
-    return y.to(u.dtype), last
+    return y.to(u.dtype), last.contiguous()
 
 
 def _cpp() -> Callable[..., tuple[Tensor, Tensor]]:

@@ -97,7 +97,7 @@ def scrambled(observations: Tensor) -> Tensor:
 
 
 def out_of_distribution(learner: Learner, observations: Tensor) -> Figures:
-    """How much scrambled observations are worth, in deviations of the seen ones from their mean: above 0 is a warning."""
+    """How much scrambled observations are worth, in deviations of the seen ones' worth: above 0 is a warning."""
     seen, unseen = learner.value(observations), learner.value(scrambled(observations))
     if seen is None or unseen is None:
         return {}

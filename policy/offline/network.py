@@ -114,17 +114,14 @@ class Network:
     def backward(self, tape: Tape, outward: Tensor, parts: Sequence[Part], *, inward: bool = False) -> Tensor | None:
         """Write the gradient of each of ``parts`` into it, from ``outward`` (rows, out), the loss by the output.
 
-        The gradient by the input (rows, in) where ``inward`` is asked for: a view into the tape, without any scale.
+        Those are the first rows of the pass forward, all of them or fewer. The gradient by the input (rows, in) where
+        ``inward`` is asked for: a view into the tape, without any scale.
         """
         n, delta = len(outward), outward
         for k in reversed(range(len(self.layers))):
-            layer, x = self.layers[k], tape.inputs[k]
+            layer, x = self.layers[k], tape.inputs[k][:n]
             for part in parts:
-                rows, into = delta[part.rows], part.into.layers[k]
-                if part.scale is not None:
-                    rows = torch.mul(rows, part.scale[:, None], out=tape.scaled[k][: len(rows)])
-                torch.mm(rows.t(), x[part.rows], out=into.weight)
-                torch.sum(rows, 0, out=into.bias)
+                self._sum(delta[part.rows], x[part.rows], part, k, tape)
             if k == 0:
                 return torch.mm(delta, layer.weight, out=tape.delta[0][:n]) if inward else None
             delta = torch.mm(delta, layer.weight, out=tape.delta[k][:n])
@@ -133,21 +130,40 @@ class Network:
                 delta = self._through_norm(below, delta, tape, k - 1, parts)
         return None
 
+    def _sum(self, delta: Tensor, x: Tensor, part: Part, k: int, tape: Tape) -> None:
+        """The gradient of layer k, from ``delta`` after it and its inputs ``x``; the narrower of both is scaled."""
+        into = part.into.layers[k]
+        if part.scale is None:
+            torch.mm(delta.t(), x, out=into.weight)
+            torch.sum(delta, 0, out=into.bias)
+            return
+        torch.mv(delta.t(), part.scale, out=into.bias)
+        if x.shape[1] < delta.shape[1]:
+            torch.mm(delta.t(), x * part.scale[:, None], out=into.weight)
+        else:
+            scaled = torch.mul(delta, part.scale[:, None], out=tape.scaled[k][: len(delta)])
+            torch.mm(scaled.t(), x, out=into.weight)
+
     def _through_norm(self, layer: Layer, delta: Tensor, tape: Tape, k: int, parts: Sequence[Part]) -> Tensor:
-        z, (mean, rstd) = tape.before[k][: len(delta)], tape.normed[k]
+        """The gradient before layer k's norm, from ``delta`` after it; the norm's own gradients go into ``parts``.
+
+        Its gain's is the sum of delta (z - mean) rstd over the rows, taken apart so that no normed row is made again.
+        """
+        z = tape.before[k][: len(delta)]
+        mean, rstd = (each[: len(delta)] for each in tape.normed[k])
         columns = (delta.shape[1],)
         if parts:
-            by_gain = torch.native_layer_norm(z, columns, None, None, NORM_EPS)[0].mul_(delta)
+            product = torch.mul(delta, z, out=tape.scaled[k][: len(delta)])
             for part in parts:
-                into = part.into.layers[k]
+                into, rows = part.into.layers[k], part.rows
                 if into.gain is None or into.shift is None:
                     raise AssertionError("a gradient has the form of its network")
-                if part.scale is None:
-                    torch.sum(by_gain[part.rows], 0, out=into.gain)
-                    torch.sum(delta[part.rows], 0, out=into.shift)
-                else:
-                    torch.mv(by_gain[part.rows].t(), part.scale, out=into.gain)
-                    torch.mv(delta[part.rows].t(), part.scale, out=into.shift)
+                scale = torch.ones_like(rstd[rows, 0]) if part.scale is None else part.scale
+                by_rstd = scale * rstd[rows, 0]
+                by_both = torch.stack([scale, by_rstd * mean[rows, 0]], dim=1)
+                sums = torch.mm(delta[rows].t(), by_both)
+                into.shift.copy_(sums[:, 0])
+                torch.addmv(sums[:, 1], product[rows].t(), by_rstd, beta=-1.0, out=into.gain)
         mask = [True, False, False]
         back: Tensor = torch.ops.aten.native_layer_norm_backward(
             delta, z, columns, mean, rstd, layer.gain, layer.shift, mask

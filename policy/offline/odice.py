@@ -13,13 +13,13 @@ V(s'), backward. With Vbar a moving average of V, so that each part has a target
     d_b = r + gamma V(s') - Vbar(s)        g_b = grad E[ lambda eta f*(d_b) ]        through V(s') alone
     g_0 = grad E[ (1 - lambda) V(s) ]
 
-    orthogonal   g = g_0 + g_f + g_b - g_f <g_f, g_b> / |g_f|^2      what opposes or repeats the forward part is left out
+    orthogonal   g = g_0 + g_f + g_b - g_f <g_f, g_b> / |g_f|^2      what lies along g_f is left out
     semi         g = g_0 + g_f                                       what most methods do
     true         g = grad of the whole, without Vbar                 residual gradient
 
-The policy clones the data with weights w(d_f), where w = max(0, (f')^-1) is the density ratio ("exact"), or the positive
-part of d_f as the authors' code has it ("relu"); both are cut at ``weight_ceiling``. With r = 0 the same is imitation of
-what the data show.
+The policy clones the data with weights w(d_f), where w = max(0, (f')^-1) is the density ratio ("exact"), or the
+positive part of d_f as the authors' code has it ("relu"); both are cut at ``weight_ceiling``. With r = 0 the same is
+imitation of what the data show. Neither is a calibrated density ratio: semi-gradients give that up (arXiv 2506.08644).
 
 With two values (``twin``, the code's default) Vbar is the lower of both, V each for itself, and expectations are over
 both. <g_f, g_b> is one product over all parameters of both ("global") or one for each layer ("per_layer").
@@ -56,7 +56,9 @@ class OdiceConfig:
     lam: float = setting(0.6, "lambda: 1 gives the residual's term all the weight", low=0.0, high=1.0)
     eta: float = setting(1.0, "how much the backward gradient counts", low=0.0, high=10.0)
     gradient: str = setting("orthogonal", "which gradient", choices=("orthogonal", "semi", "true"))
-    projection: str = setting("global", "one product for all parameters, or one a layer", choices=("global", "per_layer"))
+    projection: str = setting(
+        "global", "one product for all parameters, or one a layer", choices=("global", "per_layer")
+    )
     divergence: str = setting("chi2", "f: Pearson chi-square or reverse KL", choices=("chi2", "kl"))
     weight: str = setting("relu", "the policy's weight: the code's or the density ratio", choices=("relu", "exact"))
     weight_ceiling: float = setting(100.0, "no weight above it", low=0.0)
@@ -142,7 +144,10 @@ class Odice:
         policy_loss = self.policy.regress(s, batch.actions, w)
         if explain:
             figures |= {"policy_loss": policy_loss, "residual": float(d_f.mean())}
-            figures |= {"weight_effective_share": effective_share(w), "weight_zero_share": float((w == 0.0).double().mean())}
+            figures |= {
+                "weight_effective_share": effective_share(w),
+                "weight_zero_share": float((w == 0.0).double().mean()),
+            }
             figures |= {"dual_flat_share": float((d_f <= -2.0).double().mean())}
             figures |= out_of_distribution(self, s)
         return figures

@@ -80,9 +80,10 @@ class PlainOdice:
                 target.lerp_(value, config.tau)
         w = d_f.detach().clamp(0.0, config.weight_ceiling)
         spread = torch.diag(self.log_std.clamp(*LOG_STD).exp())
-        loss = -(w * MultivariateNormal(self.mean(s), scale_tril=spread).log_prob(batch.actions)).mean()
+        density: Tensor = MultivariateNormal(self.mean(s), scale_tril=spread).log_prob(batch.actions)  # type: ignore[no-untyped-call]
+        loss = -(w * density).mean()
         self.policy_adam.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         self.policy_adam.step()
 
 

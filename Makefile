@@ -33,7 +33,7 @@ demo: $(STAMPS)/demo $(STAMPS)/messages
 	$(BIN)/knuckle demo $(ARGS)
 
 test: $(STAMPS)/test $(STAMPS)/messages
-	$(BIN)/python -m pytest -q -m "not slow" $(ARGS)
+	$(BIN)/python -m pytest -q -m "not slow" -n 2 --dist loadgroup $(ARGS)
 
 test-all: $(STAMPS)/test $(STAMPS)/messages
 	$(BIN)/python -m pytest -q $(ARGS)

@@ -16,6 +16,7 @@ hypothesis.settings.register_profile("untimed", deadline=None)
 hypothesis.settings.load_profile("untimed")
 
 ROOT = Path(__file__).resolve().parent.parent
+BUS = ROOT / "tests" / "ros"
 
 
 def data_root() -> Path | None:
@@ -45,10 +46,14 @@ def _no_browser() -> str:
 _NEEDS: dict[str, Callable[[], str]] = {"data": _no_data, "ros": _no_ros, "browser": _no_browser}
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip, with one line, the tests whose mark names something this machine lacks."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Skip, with one line, the tests whose mark names something this machine lacks; keep those on the bus together."""
     reasons = {mark: find() for mark, find in _NEEDS.items()}
+    parallel = config.pluginmanager.hasplugin("xdist")
     for item in items:
+        # The tests on the bus look at every process and all shared memory of every run: they stay in one worker.
+        if parallel and BUS in item.path.parents:
+            item.add_marker(pytest.mark.xdist_group("bus"))
         for mark, reason in reasons.items():
             if reason and item.get_closest_marker(mark):
                 item.add_marker(pytest.mark.skip(reason=reason))

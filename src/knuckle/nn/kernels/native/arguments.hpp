@@ -22,4 +22,21 @@ struct ScanArguments {
     void *grad_last, *grad_A, *grad_D, *grad_bias, *grad_first;
 };
 
+// One operation of the streaming engine: offsets into values (out, a, b, c, d), weights (w0, w1, w2) and state, sizes
+// (n, m, k), and one more number.
+struct Operation {
+    int32_t code, out, a, b, c, d, n, m, k, w0, w1, w2, state, aux, unused[2];
+};
+
+// `steps` samples in turn: in (steps, inputs), out (steps, outputs) and made (steps), 1 where out is new.
+struct EngineArguments {
+    const Operation* operations;
+    const float* weights;
+    float *state, *values;
+    const float* in;
+    float* out;
+    int32_t* made;
+    int64_t count, steps, inputs, outputs, result;
+};
+
 }  // namespace knuckle

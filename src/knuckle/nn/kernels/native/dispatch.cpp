@@ -36,7 +36,7 @@ constexpr int UNSUPPORTED = 2;
 using namespace knuckle;
 
 // Grows with every change of a struct or function below; Python refuses a library of another version.
-EXPORT int knuckle_version() { return 1; }
+EXPORT int knuckle_version() { return 2; }
 
 EXPORT int knuckle_supports(int set) { return table_of(set) != nullptr; }
 
@@ -50,4 +50,9 @@ EXPORT int knuckle_scan_backward(int set, int wide, const ScanArguments* argumen
     const Table* table = table_of(set);
     if (!table) return UNSUPPORTED;
     return (wide ? table->scan_backward_double : table->scan_backward_float)(arguments);
+}
+
+EXPORT int knuckle_engine_run(int set, const EngineArguments* arguments) {
+    const Table* table = table_of(set);
+    return table ? table->engine_run(arguments) : UNSUPPORTED;
 }

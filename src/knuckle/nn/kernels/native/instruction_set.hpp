@@ -32,9 +32,12 @@ namespace {
 #include "scan_forward.hpp"
 
 #include "scan_backward.hpp"
+
+#include "engine.hpp"
 }  // namespace
 extern const Table table;
-const Table table = {scan_forward<float>, scan_forward<double>, scan_backward<float>, scan_backward<double>};
+const Table table = {scan_forward<float>, scan_forward<double>, scan_backward<float>, scan_backward<double>,
+                     engine_run};
 }  // namespace NAMESPACE
 }  // namespace knuckle
 

@@ -9,6 +9,7 @@ struct Table {
     int (*scan_forward_double)(const ScanArguments*);
     int (*scan_backward_float)(const ScanArguments*);
     int (*scan_backward_double)(const ScanArguments*);
+    int (*engine_run)(const EngineArguments*);
 };
 
 }  // namespace knuckle

@@ -38,6 +38,20 @@ def selective_scan(
     return y, state
 
 
+def ssd(
+    x: Tensor, dt: Tensor, A: Tensor, B: Tensor, C: Tensor, initial_state: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """The recurrence of Mamba-2, one sample at a time: x (batch, L, heads, P), B and C (batch, L, groups, N)."""
+    heads = x.shape[2]
+    state = torch.zeros(len(x), *x.shape[2:], B.shape[3], dtype=x.dtype) if initial_state is None else initial_state
+    outputs = []
+    for x_t, dt_t, b, c in zip(*(t.unbind(1) for t in (x, dt, B, C)), strict=True):
+        b, c = (t.repeat_interleave(heads // b.shape[1], 1) for t in (b, c))
+        state = torch.exp(dt_t * A)[..., None, None] * state + torch.einsum("bh,bhp,bhn->bhpn", dt_t, x_t, b)
+        outputs.append(torch.einsum("bhpn,bhn->bhp", state, c))
+    return torch.stack(outputs, 1), state
+
+
 def scan_inputs(batch: int, width: int, states: int, length: int, seed: int = 0) -> list[Tensor]:
     """u, delta, A, B, C, D, z, delta_bias and an initial state in float64, of the sizes that trained layers have."""
     generator = torch.Generator().manual_seed(seed)

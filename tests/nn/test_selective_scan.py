@@ -130,7 +130,7 @@ def test_backends_that_cannot_run_say_what_is_missing():
 
 
 def test_auto_takes_torch_where_the_kernels_are_missing(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(backend, "_original", lambda: "not installed")
+    monkeypatch.setattr(backend, "_original", lambda kernels: "not installed")
     monkeypatch.setattr(backend, "_ours", lambda: "no compiler")
     cpu = torch.device("cpu")
     assert backend.resolve("auto", cpu) == "torch"
@@ -138,6 +138,12 @@ def test_auto_takes_torch_where_the_kernels_are_missing(monkeypatch: pytest.Monk
         backend.resolve("cpp", cpu)
     monkeypatch.setattr(backend, "_ours", lambda: "")
     assert backend.resolve("auto", cpu) == "cpp"
-    monkeypatch.setattr(backend, "_original", lambda: "")
+    assert backend.resolve("auto", cpu, "ssd") == "torch"
+    with pytest.raises(InputError, match="no C\\+\\+ kernel for the scan of Mamba-2"):
+        backend.resolve("cpp", cpu, "ssd")
+    monkeypatch.setattr(backend, "_original", lambda kernels: "")
     assert backend.resolve("auto", torch.device("cuda")) == "mamba_ssm"
     assert backend.resolve("auto", cpu) == "cpp"
+    assert backend.resolve("auto", cpu, "ssd") == "torch"
+    with pytest.raises(InputError, match="no C\\+\\+ kernel for the scan of Mamba-2"):
+        backend.resolve("cpp", cpu, "ssd")

@@ -14,6 +14,7 @@ from knuckle.nn.stack import Stack, make_stack
 
 SMALL: dict[str, dict[str, int]] = {
     "mamba": {"d_state": 5},
+    "mamba2": {"d_state": 5, "headdim": 6, "ngroups": 2},
     "s4": {"d_state": 8},
     "s4d": {"d_state": 6},
     "transformer": {"heads": 2, "context": 16},

@@ -21,37 +21,39 @@ def check_backend(backend: str) -> str:
     return backend
 
 
-def resolve(backend: str, device: torch.device) -> str:
-    """The backend that runs on tensors of ``device``: "mamba_ssm", "cpp" or "torch".
+def resolve(backend: str, device: torch.device, scan: str = "selective") -> str:
+    """The backend that runs a ``scan`` on tensors of ``device``: "mamba_ssm", "cpp" or "torch".
 
-    "auto" falls back to torch silently, and takes torch while a graph is traced or exported; any other name is
-    refused with InputError where it cannot run.
+    ``scan`` is "selective", Mamba's, or "ssd", that of Mamba-2, for which there is no C++. "auto" falls back to torch
+    silently, and takes torch while a graph is traced or exported; any other name is refused with InputError where it
+    cannot run.
     """
     check_backend(backend)
     if backend == "auto":
         if torch.compiler.is_compiling() or torch._C._is_tracing():
             return "torch"
-        return next((name for name in ("mamba_ssm", "cpp") if not why_not(name, device)), "torch")
-    problem = why_not(backend, device)
+        return next((name for name in ("mamba_ssm", "cpp") if not why_not(name, device, scan)), "torch")
+    problem = why_not(backend, device, scan)
     if problem:
         raise InputError(f"backend '{backend}' cannot run: {problem}", right="'auto' or 'torch'")
     return backend
 
 
-def why_not(backend: str, device: torch.device) -> str:
-    """What keeps ``backend`` from running on tensors of ``device``; empty where nothing does."""
+def why_not(backend: str, device: torch.device, scan: str = "selective") -> str:
+    """What keeps ``backend`` from running a ``scan`` on tensors of ``device``; empty where nothing does."""
     if backend == "mamba_ssm":
-        return _original() or ("" if device.type == "cuda" else f"its kernels need CUDA tensors, these are on {device}")
+        problem = _original("selective_scan_cuda" if scan == "selective" else "triton")
+        return problem or ("" if device.type == "cuda" else f"its kernels need CUDA tensors, these are on {device}")
     if backend == "cpp":
-        if device.type != "cpu":
-            return f"the C++ kernel needs tensors on the CPU, these are on {device}"
-        return _ours()
+        if scan != "selective":
+            return "there is no C++ kernel for the scan of Mamba-2"
+        return _ours() if device.type == "cpu" else f"the C++ kernel needs tensors on the CPU, these are on {device}"
     return ""
 
 
 @functools.cache
-def _original() -> str:
-    for module in ("mamba_ssm", "selective_scan_cuda"):
+def _original(kernels: str) -> str:
+    for module in ("mamba_ssm", kernels):
         if importlib.util.find_spec(module) is None:
             return f"{module} is not installed"
     return "" if torch.cuda.is_available() else "torch sees no CUDA device"

@@ -9,6 +9,7 @@ from knuckle.core.errors import unknown_name
 from knuckle.nn.attention import CausalAttention, FeedForward
 from knuckle.nn.layer import SequenceLayer
 from knuckle.nn.mamba import Mamba
+from knuckle.nn.mamba2 import Mamba2
 from knuckle.nn.recurrent import Gru, Lstm
 from knuckle.nn.s4 import S4
 from knuckle.nn.s4d import S4D
@@ -28,6 +29,30 @@ def _mamba(
     width: int, backend: str, *, d_state: int = 16, d_conv: int = 4, expand: float = 2, dt_rank: int | str = "auto"
 ) -> list[SequenceLayer]:
     return [Mamba(width, d_state, d_conv, expand, dt_rank, backend=backend)]
+
+
+def _mamba2(
+    width: int,
+    backend: str,
+    *,
+    d_state: int = 64,
+    d_conv: int = 4,
+    expand: int = 2,
+    headdim: int = 64,
+    ngroups: int = 1,
+    chunk_size: int = 256,
+) -> list[SequenceLayer]:
+    layer = Mamba2(
+        width,
+        d_state,
+        d_conv,
+        expand=expand,
+        headdim=headdim,
+        ngroups=ngroups,
+        chunk_size=chunk_size,
+        backend=backend,
+    )
+    return [layer]
 
 
 def _s4(
@@ -52,6 +77,7 @@ FAMILIES: dict[str, Callable[..., list[SequenceLayer]]] = {
     "gru": _gru,
     "lstm": _lstm,
     "mamba": _mamba,
+    "mamba2": _mamba2,
     "s4": _s4,
     "s4d": _s4d,
     "transformer": _transformer,

@@ -7,28 +7,14 @@ Mamba layers; and a scale is learned for each offset, by a Laplace likelihood in
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor, nn
 
-from knuckle.core.config import setting
 from knuckle.nn.mamba import Mamba
+from knuckle.perception.tracking.net_settings import MtpConfig
 from knuckle.perception.tracking.track_features import CHANNELS, GAIN
 
 SCALE_LOW, SCALE_HIGH = -6.0, 3.0
-
-
-@dataclass(frozen=True)
-class MtpConfig:
-    """The size of the network."""
-
-    history: int = setting(10, "boxes that it looks back on (q)", low=2, high=64)
-    width: int = setting(32, "channels (d)", low=4, high=512)
-    layers: int = setting(2, "bi-Mamba layers (L)", low=1, high=12)
-    state: int = setting(8, "states of each channel", low=1, high=64)
-    expand: int = setting(2, "inner channels for each channel", low=1, high=4)
-    convolution: int = setting(3, "frames of the causal filter", low=1, high=8)
 
 
 class BiMamba(nn.Module):
@@ -62,8 +48,18 @@ class MtpNet(nn.Module):
         self.head = nn.Linear(2 * config.width, 8)
         self.straight = nn.Linear(CHANNELS * config.history, 4)
         with torch.no_grad():
-            self.head.weight.mul_(0.1)
-            self.straight.weight.zero_()
+            self.head.weight[:4].zero_()
+            self.head.bias.zero_()
+
+    def begin_linear(self, features: Tensor, target: Tensor, penalty: float = 3.0) -> None:
+        """Set the linear path to the least squares of ``target`` (N, 4) from ``features`` (N, q, 10): the Mamba layers
+        then have only to learn what no linear map can say."""
+        x = torch.cat([features.flatten(1), torch.ones(len(features), 1)], dim=1).double()
+        gram = x.T @ x + penalty * torch.eye(x.shape[1], dtype=torch.float64)
+        solution = torch.linalg.solve(gram, x.T @ (GAIN * target.double())).float()
+        with torch.no_grad():
+            self.straight.weight.copy_(solution[:-1].T)
+            self.straight.bias.copy_(solution[-1])
 
     def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
         """Offsets (N, 4), in sizes and logarithms of ratios, and logarithms of their scales (N, 4)."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import math
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -18,27 +17,14 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from knuckle.core.config import setting
 from knuckle.core.errors import InputError, RunError
 from knuckle.core.figures import write_text
 from knuckle.perception.tracking.boxes import Array
+from knuckle.perception.tracking.net_settings import FitConfig
 from knuckle.perception.tracking.unrolled_tracks import UnrolledTracks
 from knuckle.perception.tracking.whole_file import write_whole
 
 MAX_BYTES = 1 << 30
-
-
-@dataclass(frozen=True)
-class FitConfig:
-    """How a network is trained."""
-
-    updates: int = setting(6000, "updates of the weights", low=1, high=10_000_000)
-    round: int = setting(100, "updates between checkpoints", low=1, high=100_000)
-    batch: int = setting(256, "tracks at once", low=1, high=65_536)
-    rate: float = setting(3e-3, "largest step of AdamW, cosine to a hundredth", low=1e-6, high=1.0)
-    decay: float = setting(0.01, "weight decay", low=0.0, high=1.0)
-    warm: int = setting(100, "updates over which steps grow", low=0, high=100_000)
-    clip: float = setting(1.0, "largest norm of a gradient", low=1e-3, high=1e3)
 
 
 class Learner(Protocol):
@@ -79,7 +65,7 @@ class NetFit:
             for group in self.optimizer.param_groups:
                 group["lr"] = config.rate * self._share()
             self.optimizer.zero_grad()
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]
             nn.utils.clip_grad_norm_(self.net.parameters(), config.clip)
             self.optimizer.step()
             tracks.step(offsets.numpy().astype(np.float64))

@@ -39,11 +39,7 @@ def score(truth: Sequence, tracks: list[Tracks], kept: Flags, label: int | None 
     film = compare(truth, tracks, label)
     pairs = who_is_who(film)
     if label is not None:
-        rows = truth.label == label
-        starts = np.concatenate([[0], np.cumsum(rows)])[truth.starts].astype(np.int64)
-        own = (truth.frame[rows], truth.track[rows], truth.boxes[rows], truth.label[rows], starts)
-        size = (truth.rate_hz, truth.width, truth.height, truth.frames)
-        truth, kept = Sequence(truth.name, *size, *own), kept[rows]
+        truth, kept = truth.of_label(label), kept[truth.label == label]
     return FilmScore(hota(film), identity(film, pairs), gaps(truth, kept, pairs))
 
 

@@ -49,6 +49,13 @@ class Sequence:
         rows = (self.frame[:k], self.track[:k], self.boxes[:k], self.label[:k])
         return Sequence(self.name, self.rate_hz, self.width, self.height, frames, *rows, self.starts[: frames + 1])
 
+    def of_label(self, label: int) -> Sequence:
+        """The boxes of one class."""
+        rows = self.label == label
+        starts = np.concatenate([[0], np.cumsum(rows)])[self.starts].astype(np.int64)
+        own = (self.frame[rows], self.track[rows], self.boxes[rows], self.label[rows], starts)
+        return Sequence(self.name, self.rate_hz, self.width, self.height, self.frames, *own)
+
     def digest(self) -> str:
         """sha256 of its rows, hexadecimal: float64 little-endian boxes rounded to 1e-4 px."""
         return digest_of(self.frame, self.track, self.label, np.round(self.boxes * 1e4))

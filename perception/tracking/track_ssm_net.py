@@ -9,30 +9,17 @@ step-by-step linear training. Differences from the published code: 64 channels a
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from knuckle.core.config import setting
 from knuckle.nn.mamba import Mamba, step_size_bias
+from knuckle.perception.tracking.net_settings import TrackSsmConfig
 from knuckle.perception.tracking.track_features import CHANNELS
 
 BETA = 0.05
 """Where smooth L1 turns from square to straight, in offsets: the size of the detector's noise."""
-
-
-@dataclass(frozen=True)
-class TrackSsmConfig:
-    """The size of the network."""
-
-    history: int = setting(5, "boxes that it looks back on", low=2, high=64)
-    width: int = setting(64, "channels", low=8, high=512)
-    encoder: int = setting(2, "Mamba layers of the encoder", low=1, high=12)
-    decoder: int = setting(3, "steps of the flow", low=1, high=12)
-    state: int = setting(16, "states of each channel", low=1, high=64)
-    rank: int = setting(4, "rank of the step sizes", low=1, high=64)
 
 
 class FlowStep(nn.Module):

@@ -65,6 +65,7 @@ class Tracker:
         self.model, self.frame_s = model, frame_s
         self.counts = TrackerCounts()
         self._next_id = 1
+        self._stamp_ns: int | None = None
         self._forget()
 
     def push(self, stamp_ns: int, given: Detections) -> Tracks | None:
@@ -98,7 +99,6 @@ class Tracker:
         rows = max(self.model.rows, config.momentum_frames + 1 if config.momentum else 1)
         self._history = no_history(rows, self.frame_s, self.model.state_size)
         self._roster = _Roster()
-        self._stamp_ns: int | None = None
         self._boxes, self._covariance = np.zeros((0, 4)), np.zeros((0, 4, 4))
 
     def _match(self, mean: Array, seen: Detections) -> Ints:

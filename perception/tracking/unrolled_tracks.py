@@ -10,6 +10,7 @@ import numpy as np
 
 from knuckle.perception.tracking.boxes import Array, Flags, Ints
 from knuckle.perception.tracking.detection_recipe import DROPPED
+from knuckle.perception.tracking.grid_roll import Step
 from knuckle.perception.tracking.ridge_motion import moved, relative
 from knuckle.perception.tracking.track_features import Floats, track_features
 from knuckle.perception.tracking.track_windows import noisy
@@ -69,6 +70,18 @@ class UnrolledTracks:
         self.at[rows] = h
         if hasattr(self, "left"):
             self.left[rows] = truth.shape[1] - h
+
+
+def sampled(tracks: UnrolledTracks, step: Step, count: int) -> tuple[Floats, Array]:
+    """Features (N, q, 10) and true offsets (N, 4) of ``count`` steps of all tracks, gaps filled by ``step``."""
+    features, targets = [], []
+    for _ in range(count):
+        x, y = tracks.features()
+        features.append(x)
+        targets.append(y)
+        newest = tracks.boxes[:, -1]
+        tracks.step(relative(step(tracks.boxes, tracks.seen, tracks.length)[:, None], newest)[:, 0])
+    return np.concatenate(features), np.concatenate(targets)
 
 
 def _hits(n: int, rows: int, rng: np.random.Generator) -> Flags:

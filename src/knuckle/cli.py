@@ -44,7 +44,14 @@ COMMANDS: dict[str, Command] = {
     "train hiss": Command(
         "learn states from a sensor stream: HiSS and its rivals", "knuckle.sensors.commands:train_hiss"
     ),
+    "eval hiss": Command("score models of sensor streams on recordings", "knuckle.sensors.commands:eval_hiss"),
+    "train tracker": Command(
+        "fit, train and tune trackers on films of boxes", "knuckle.perception.tracking.train_command:train_tracker"
+    ),
     "eval reorient": Command("score a controller that turns objects", "knuckle.policy.commands:eval_reorient"),
+    "eval tracker": Command(
+        "compare trackers on the same detections", "knuckle.perception.tracking.eval_command:eval_tracker"
+    ),
     "export urdf": Command("write hands and objects as URDF", "knuckle.sim.export_command:export_urdf"),
     "data show": Command("say what recorded experience holds", "knuckle.policy.offline_data.data_command:show"),
     "data record": Command(

@@ -1,0 +1,144 @@
+"""``knuckle eval tracker``: trackers compared on films that they were not trained on."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from knuckle.core.arguments import parse_arguments
+from knuckle.core.config import setting
+from knuckle.core.errors import InputError
+
+if TYPE_CHECKING:
+    from knuckle.perception.tracking.detection_recipe import Detected
+    from knuckle.perception.tracking.evaluation import Result
+    from knuckle.perception.tracking.sequence import Sequence
+
+RECIPE, POINTRCNN = "recipe", "pointrcnn"
+CAR = 1
+CLASSES = {CAR: "car", 2: "pedestrian", 3: "cyclist"}
+
+
+@dataclass(frozen=True)
+class EvalTracker:
+    """Compare trackers on the same detections. The data must be none that they were trained or tuned on."""
+
+    data: str = setting("simulated", "folder of MOT sequences or KITTI's, or simulated, simulated-players and so on")
+    models: str = setting("last+cv+sort+bytetrack+ocsort+ridge+mtp+trackssm", "models, with + between")
+    weights: str = setting("", "folder of weights and tuned settings; those that come along where empty")
+    films: str = setting("", "some films of the folder, with + between; all where empty")
+    frames: int = setting(0, "first frames of each film; all where 0", low=0, high=1_000_000)
+    seeds: int = setting(5, "draws of detections", low=1, high=1000)
+    seed: int = setting(0, "seed of the first draw", low=0, high=2**31 - 1)
+    detections: str = setting(RECIPE, "whose: the recipe's, or PointRCNN's of KITTI", choices=(RECIPE, POINTRCNN))
+    json: str = setting("", "file to write the figures to")
+    plot: str = setting("", "SVG file to draw HOTA to")
+
+
+def eval_tracker(argv: list[str]) -> int:
+    """Run ``knuckle eval tracker``. Raises InputError for films, weights or names that cannot be used."""
+    config = parse_arguments(EvalTracker, argv, "knuckle eval tracker")
+    from rich.console import Console
+
+    from knuckle.core.figures import Figures, require_writable, write_text
+    from knuckle.perception.tracking.evaluation import compare_models, draw_detections, figures_of
+    from knuckle.perception.tracking.film_source import film_names, read_films
+    from knuckle.perception.tracking.interval_plot import interval_plot
+    from knuckle.perception.tracking.rivals import rival
+    from knuckle.perception.tracking.weights_folder import SHIPPED
+
+    console = Console()
+    names = [name for name in config.models.split("+") if name]
+    for name in names:
+        rival(name)
+    for path in (config.json, config.plot):
+        if path:
+            require_writable(Path(path))
+    folder = Path(config.weights) if config.weights else SHIPPED
+    chosen = choose(film_names(config.data, seed=900_000), config.films)
+    films = read_films(config.data, chosen, config.frames)
+    if config.detections == POINTRCNN:
+        films = [film.of_label(CAR) for film in films]
+        seen, digest = _pointrcnn(config.data, chosen, films)
+    else:
+        seen, digest = draw_detections(films, config.seeds, config.seed)
+    with console.status("tracking") as status:
+        tell: Callable[[str], None] = lambda name: status.update(f"tracking with {name}")  # noqa: E731
+        results = compare_models(names, films, folder, seen, report=tell)
+        figures, bounds = figures_of(results, config.seed)
+        labels = sorted({int(label) for film in films for label in film.label})
+        for label in labels if len(labels) > 1 else []:
+            some = compare_models(names, films, folder, seen, label, tell)
+            more, their_bounds = figures_of(some, config.seed, f"_{CLASSES.get(label, label)}")
+            figures, bounds = figures | more, bounds | their_bounds
+    print_table(console, results, figures, bounds)
+    console.print(
+        f"{len(films)} films, {sum(film.frames for film in films)} frames, {len(seen[0])} draws of detections, "
+        f"sha256 {digest}",
+        soft_wrap=True,
+        highlight=False,
+    )
+    if config.plot:
+        rows = {name: (figures[f"hota_{name}"], *bounds[f"hota_{name}"]) for name in names}
+        note = f"{len(films)} films, {len(seen[0])} draws of detections, sha256 {digest[:16]}; 95% intervals"
+        write_text(Path(config.plot), interval_plot("HOTA", rows, note))
+    if config.json:
+        command = ["knuckle", "eval", "tracker", *argv]
+        facts = asdict(config) | {"films": chosen, "detections_sha256": digest}
+        n = sum(film.frames for film in films) * len(seen[0])
+        Figures(command, facts, config.seed, n, figures, bounds).write(Path(config.json))
+        sys.stdout.write(f"figures written to {config.json}\n")
+    return 0
+
+
+def choose(names: list[str], wanted: str) -> list[str]:
+    """``names``, or those of ``wanted`` (with + between). InputError for one that is not there."""
+    from knuckle.core.errors import unknown_name
+
+    for name in (chosen := [name for name in wanted.split("+") if name]):
+        if name not in names:
+            raise unknown_name("film", name, names, where="--films")
+    return chosen or names
+
+
+def print_table(
+    console: object,
+    results: dict[str, Result],
+    figures: dict[str, float],
+    bounds: dict[str, tuple[float, float]],
+) -> None:
+    """One row for each model."""
+    from rich.console import Console
+    from rich.table import Table
+
+    assert isinstance(console, Console)
+    columns = ("hota", "assa", "deta", "idf1", "mota", "idsw", "kept_5", "kept_10", "kept_20")
+    table = Table("model", *columns, "ms a frame", box=None, pad_edge=False)
+    for name in results:
+        cells = []
+        for column in columns:
+            value, interval = figures[f"{column}_{name}"], bounds.get(f"{column}_{name}")
+            digits = 1 if column == "idsw" else 3
+            around = f" [{interval[0]:.{digits}f}, {interval[1]:.{digits}f}]" if interval and column == "hota" else ""
+            cells.append(f"{value:.{digits}f}{around}")
+        table.add_row(name, *cells, f"{figures[f'cpu_{name}_ms']:.2f}")
+    console.print(table)
+
+
+def _pointrcnn(data: str, names: list[str], films: list[Sequence]) -> tuple[list[list[Detected]], str]:
+    """KITTI's films with the detections of PointRCNN: one draw, of cars alone."""
+    import numpy as np
+
+    from knuckle.perception.tracking.detection_recipe import Detected, digest
+    from knuckle.perception.tracking.kitti_tracking import is_kitti, read_pointrcnn
+
+    if not is_kitti(Path(data)):
+        raise InputError("no detections of PointRCNN", where=data, right="KITTI's folder, with pointrcnn_car/")
+    made = []
+    for name, film in zip(names, films, strict=True):
+        frames = read_pointrcnn(Path(data), name)[: film.frames]
+        made.append([Detected(frames, np.ones(len(film.frame), dtype=bool))])
+    return made, digest([frame for row in made for one in row for frame in one.frames])

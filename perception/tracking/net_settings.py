@@ -1,0 +1,44 @@
+"""Sizes of the networks, and how they are trained: what the command reads without torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from knuckle.core.config import setting
+
+
+@dataclass(frozen=True)
+class FitConfig:
+    """How a network is trained."""
+
+    updates: int = setting(6000, "updates of the weights", low=1, high=10_000_000)
+    round: int = setting(100, "updates between checkpoints", low=1, high=100_000)
+    batch: int = setting(256, "tracks at once", low=1, high=65_536)
+    rate: float = setting(3e-3, "largest step of AdamW, cosine to a hundredth", low=1e-6, high=1.0)
+    decay: float = setting(0.01, "weight decay", low=0.0, high=1.0)
+    warm: int = setting(100, "updates over which steps grow", low=0, high=100_000)
+    clip: float = setting(1.0, "largest norm of a gradient", low=1e-3, high=1e3)
+
+
+@dataclass(frozen=True)
+class MtpConfig:
+    """The size of the network."""
+
+    history: int = setting(10, "boxes that it looks back on (q)", low=2, high=64)
+    width: int = setting(32, "channels (d)", low=4, high=512)
+    layers: int = setting(2, "bi-Mamba layers (L)", low=1, high=12)
+    state: int = setting(8, "states of each channel", low=1, high=64)
+    expand: int = setting(2, "inner channels for each channel", low=1, high=4)
+    convolution: int = setting(3, "frames of the causal filter", low=1, high=8)
+
+
+@dataclass(frozen=True)
+class TrackSsmConfig:
+    """The size of the network."""
+
+    history: int = setting(5, "boxes that it looks back on", low=2, high=64)
+    width: int = setting(64, "channels", low=8, high=512)
+    encoder: int = setting(2, "Mamba layers of the encoder", low=1, high=12)
+    decoder: int = setting(3, "steps of the flow", low=1, high=12)
+    state: int = setting(16, "states of each channel", low=1, high=64)
+    rank: int = setting(4, "rank of the step sizes", low=1, high=64)

@@ -1,0 +1,53 @@
+"""A network before training, and after it: made by a seed, begun from a linear map, and exported for numpy."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+
+from knuckle.perception.tracking.boxes import Array
+from knuckle.perception.tracking.mtp_net import MtpNet
+from knuckle.perception.tracking.net_fit import NetFit
+from knuckle.perception.tracking.net_settings import FitConfig, MtpConfig, TrackSsmConfig
+from knuckle.perception.tracking.ridge_fit import fit_ridge, gap_spread
+from knuckle.perception.tracking.ridge_motion import RidgeMotion
+from knuckle.perception.tracking.track_features import Floats
+from knuckle.perception.tracking.track_ssm_motion import TrackSsmMotion
+from knuckle.perception.tracking.track_ssm_net import TrackSsmNet
+from knuckle.perception.tracking.unrolled_tracks import UnrolledTracks, sampled
+
+HISTORY = 10
+SAMPLED_TRACKS, SAMPLED_STEPS = 1000, 40
+SPREAD_WINDOWS = 2000
+
+
+def make_net(name: str, mtp: MtpConfig, trackssm: TrackSsmConfig, seed: int) -> MtpNet | TrackSsmNet:
+    """A network, ``mtp`` or ``trackssm``, with weights that ``seed`` draws."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return MtpNet(mtp) if name == "mtp" else TrackSsmNet(trackssm)
+
+
+def start(net: MtpNet | TrackSsmNet, windows: Array, config: FitConfig, seed: int) -> NetFit:
+    """Training at its beginning; an MTP's linear path is set to the best linear map already."""
+    if isinstance(net, MtpNet) and net.config.history == HISTORY:
+        rng = np.random.default_rng(seed)
+        step = RidgeMotion(1.0, fit_ridge(windows, rng)).step
+        tracks = UnrolledTracks(windows, HISTORY, SAMPLED_TRACKS, rng)
+        features, target = sampled(tracks, step, SAMPLED_STEPS)
+        net.begin_linear(torch.from_numpy(features), torch.from_numpy(target))
+    return NetFit(net, windows, net.config.history, config, seed)
+
+
+def exported(net: MtpNet | TrackSsmNet, windows: Array, seed: int) -> dict[str, Floats]:
+    """The weights as numpy arrays; for TrackSSM also its rows of history and its errors over gaps."""
+    tensors: dict[str, Any] = {key: value.detach().numpy() for key, value in net.state_dict().items()}
+    if isinstance(net, TrackSsmNet):
+        rng = np.random.default_rng(seed)
+        some = windows[rng.permutation(len(windows))[:SPREAD_WINDOWS]]
+        tensors["rows"] = np.array([net.config.history], dtype=np.float32)
+        tensors["spread"] = np.ones((1, 4), dtype=np.float32)
+        tensors["spread"] = gap_spread(TrackSsmMotion(1.0, tensors).step, some, rng).astype(np.float32)
+    return tensors

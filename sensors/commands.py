@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from knuckle.sensors.hiss.eval_command import eval_hiss
 from knuckle.sensors.hiss.train_command import train_hiss
 
-__all__ = ["train_hiss"]
+__all__ = ["eval_hiss", "train_hiss"]

@@ -6,7 +6,6 @@ the integral. `box_mean` is for recordings, `BoxMean` for streams; they give the
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 Array = NDArray[np.float64]
 SLACK_NS = 1000
 """A stamp this little after the end of a period still belongs to it: stamps are rounded."""
+_STATE = ("begun", "origin_ns", "period", "count", "total", "last")
 
 
 def box_mean(stamps_ns: NDArray[np.int64], values: Array, rate_hz: float) -> Array:
@@ -39,47 +39,44 @@ def periods(stamps_ns: NDArray[np.int64], rate_hz: float) -> NDArray[np.int64]:
     return np.asarray(first + np.rint(np.arange(whole + 1) * 1e9 / rate_hz).astype(np.int64), dtype=np.int64)
 
 
-@dataclass
 class BoxMean:
-    """One value at a time, increasing stamps. The fields after ``rate_hz`` are the state."""
+    """The same for a stream of D channels, one value at a time, with increasing stamps."""
 
-    rate_hz: float
-    origin_ns: int = -1
-    period: int = 0
-    count: int = 0
-    total: list[float] = field(default_factory=list)
-    last: list[float] = field(default_factory=list)
+    def __init__(self, rate_hz: float, channels: int) -> None:
+        self.rate_hz = rate_hz
+        self._begun = False
+        self._origin_ns = self._period = self._count = 0
+        self._total = [0.0] * channels
+        self._last = [0.0] * channels
 
     def push(self, stamp_ns: int, value: Array) -> list[tuple[int, Array]]:
         """Take ``value`` (D,) of ``stamp_ns``; the stamps and rows of the periods that are over by it, in order."""
-        if not self.total:
-            self.origin_ns = stamp_ns
-            self.total, self.last = [0.0] * len(value), value.tolist()
+        if not self._begun:
+            self._begun, self._origin_ns = True, stamp_ns
         over = []
         while stamp_ns > self._end() + SLACK_NS:
             over.append(self._emit())
-        self.total = [a + b for a, b in zip(self.total, value.tolist(), strict=True)]
-        self.count += 1
+        self._total = [a + b for a, b in zip(self._total, value.tolist(), strict=True)]
+        self._count += 1
         if stamp_ns >= self._end() - SLACK_NS:
             over.append(self._emit())
         return over
 
     def state(self) -> dict[str, Any]:
         """All that the next `push` depends on."""
-        names = ("origin_ns", "period", "count", "total", "last")
-        return {name: getattr(self, name) for name in names}
+        return {name: getattr(self, f"_{name}") for name in _STATE}
 
     def restore(self, state: dict[str, Any]) -> None:
         """Go on from ``state`` bit for bit."""
-        for name, value in state.items():
-            setattr(self, name, value)
+        for name in _STATE:
+            setattr(self, f"_{name}", state[name])
 
     def _end(self) -> int:
-        return self.origin_ns + round(self.period * 1e9 / self.rate_hz)
+        return self._origin_ns + round(self._period * 1e9 / self.rate_hz)
 
     def _emit(self) -> tuple[int, Array]:
-        if self.count:
-            self.last = [v / self.count for v in self.total]
+        if self._count:
+            self._last = [v / self._count for v in self._total]
         end = self._end()
-        self.period, self.count, self.total = self.period + 1, 0, [0.0] * len(self.last)
-        return end, np.array(self.last)
+        self._period, self._count, self._total = self._period + 1, 0, [0.0] * len(self._last)
+        return end, np.array(self._last)

@@ -7,7 +7,7 @@ is the mean of what there was so far until it is complete. `features` and `Featu
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -55,44 +55,43 @@ def features(x: Array, config: FeatureConfig, rate_hz: float, normaliser: Normal
     return normaliser(raw_features(x, config, rate_hz)).astype(np.float32)
 
 
-@dataclass
 class FeatureStream:
-    """One sample at a time. InputError when made with a filter that looks ahead."""
+    """One sample of D channels at a time. InputError when made with a filter that looks ahead."""
 
-    config: FeatureConfig
-    rate_hz: float
-    normaliser: Normaliser
-    _count: int = 0
-    _total: Array = field(default_factory=lambda: np.zeros(0))
-    _before: Array = field(default_factory=lambda: np.zeros(0))
-
-    def __post_init__(self) -> None:
-        self._filter = LowPassStream(LowPass(self.config.low_pass, self.config.corner_hz), self.rate_hz)
+    def __init__(self, config: FeatureConfig, rate_hz: float, normaliser: Normaliser, channels: int) -> None:
+        self.config, self.normaliser = config, normaliser
+        self._filter = LowPassStream(LowPass(config.low_pass, config.corner_hz), rate_hz, channels)
+        self._count = 0
+        self._total: Array = np.zeros(channels)
+        self._before: Array = np.zeros(channels)
 
     def push(self, x: Array) -> NDArray[np.float32]:
         """The features (width,) of the sample ``x`` (D,)."""
-        x = self._filter.push(x)
+        x, first = self._filter.push(x), self._count == 0
+        if self._count < max(self.config.rest, 1):
+            self._total = x.copy() if first else self._total + x
+            self._count += 1
         if self.config.rest:
-            if self._count < self.config.rest:
-                self._total = x.copy() if self._count == 0 else self._total + x
-                self._count += 1
             x = x - self._total / self._count
         x = np.clip(x, -self.config.clip, self.config.clip)
         if self.config.deltas:
-            delta = x - (self._before if self._before.size else x)
+            delta = x - (x if first else self._before)
             self._before = x
             x = np.concatenate([x, delta])
         return self.normaliser(x).astype(np.float32)
 
     def state(self) -> dict[str, Any]:
         """All that the next `push` depends on, as plain lists."""
-        kept = {"total": self._total, "before": self._before, "filter": self._filter.state}
-        return {"count": self._count, "filter_shape": list(self._filter.state.shape)} | {
-            name: value.ravel().tolist() for name, value in kept.items()
+        return {
+            "count": self._count,
+            "total": self._total.tolist(),
+            "before": self._before.tolist(),
+            "filter": self._filter.state.ravel().tolist(),
+            "filter_begun": self._filter.begun,
         }
 
     def restore(self, state: dict[str, Any]) -> None:
         """Go on from ``state`` bit for bit."""
-        self._count = int(state["count"])
+        self._count, self._filter.begun = int(state["count"]), bool(state["filter_begun"])
         self._total, self._before = np.array(state["total"]), np.array(state["before"])
-        self._filter.state = np.array(state["filter"]).reshape(state["filter_shape"])
+        self._filter.state = np.array(state["filter"], dtype=np.float64).reshape(self._filter.state.shape)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from rich.console import Console
 
-from knuckle.sensors.hiss import gaussian
+from knuckle.sensors.hiss import gaussian_factors
 from knuckle.sensors.hiss.coverage import coverage, temperature_of
 from knuckle.sensors.hiss.model_files import save_model
 from knuckle.sensors.hiss.pieces import Piece
@@ -29,7 +29,9 @@ def leave_model(trainer: Trainer, folder: RunFolder, task: Task, parts: Parts, c
     mse = mean_squared_error(raws, trainer.validation, trainer.targets)
     figures = {"mse": mse} | {f"coverage_{round(100 * level)}": share for level, share in after.items()}
     figures |= {f"coverage_{round(100 * level)}_before": share for level, share in before.items()}
-    save_model(folder.path / MODEL, trainer, task, parts, temperature, {"validation": figures})
+    card = save_model(folder.path / MODEL, trainer, task, parts, temperature, {"validation": figures})
+    if card.config["not_exported"]:
+        console.print(f"not exported, it cannot be streamed: {card.config['not_exported']}", soft_wrap=True)
     shares = ", ".join(f"{level:.0%}: {before[level]:.0%} then {after[level]:.0%}" for level in after)
     console.print(
         f"validation MSE {mse:.6g} (epoch {trainer.best_epoch}); coverage {shares} (temperature {temperature:.2f}); "
@@ -40,4 +42,4 @@ def leave_model(trainer: Trainer, folder: RunFolder, task: Task, parts: Parts, c
 
 def scored_distances(raw: Array, piece: Piece, trainer: Trainer) -> Array:
     """Squared Mahalanobis distances of the scored targets of a piece."""
-    return gaussian.distances(raw[piece.scored], trainer.targets(piece.targets[piece.scored]))
+    return gaussian_factors.distances(raw[piece.scored], trainer.targets(piece.targets[piece.scored]))

@@ -12,18 +12,9 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 
-Array = NDArray[np.float64]
-LOG_LOW, LOG_HIGH = -6.0, 4.0
-"""Bounds of the logs of L's diagonal, in units of the normalised targets."""
-
-
-def outputs_of(targets: int) -> int:
-    """P for ``targets``."""
-    return targets + targets * (targets + 1) // 2
+from knuckle.sensors.hiss.gaussian_factors import LOG_HIGH, LOG_LOW
 
 
 def losses(raw: torch.Tensor, target: torch.Tensor, known: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -53,26 +44,3 @@ def _solved(log_diagonal: torch.Tensor, below: torch.Tensor, residual: torch.Ten
         at += i
         z.append(value * torch.exp(-log_diagonal[:, i]))
     return torch.stack(z, dim=-1)
-
-
-def factors(raw: Array) -> tuple[Array, Array]:
-    """Means (..., T) and factors L (..., T, T) from outputs (..., P), for temperature 1."""
-    t = targets_of(raw.shape[-1])
-    lower = np.zeros((*raw.shape[:-1], t, t))
-    rows, columns = np.tril_indices(t, -1)
-    lower[..., rows, columns] = raw[..., 2 * t :]
-    k = np.arange(t)
-    lower[..., k, k] = np.exp(np.clip(raw[..., t : 2 * t], LOG_LOW, LOG_HIGH))
-    return np.asarray(raw[..., :t]), lower
-
-
-def targets_of(outputs: int) -> int:
-    """T for P outputs."""
-    return round((math.sqrt(9.0 + 8.0 * outputs) - 3.0) / 2.0)
-
-
-def distances(raw: Array, target: Array) -> Array:
-    """Squared Mahalanobis distances (n,) of normalised targets (n, T) at temperature 1."""
-    mean, lower = factors(raw)
-    z = np.linalg.solve(lower, (target - mean)[..., None])[..., 0]
-    return np.asarray(np.square(z).sum(axis=-1))

@@ -6,7 +6,7 @@ depends on all later inputs. That can be done to a recording, never to a stream.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import scipy.signal
@@ -49,25 +49,27 @@ def low_pass(x: Array, config: LowPass, rate_hz: float) -> Array:
     return np.asarray(scipy.signal.sosfilt(sections, x, axis=0, zi=start)[0])
 
 
-@dataclass
 class LowPassStream:
-    """The causal filter one sample at a time, with the bits of `low_pass`; ``state`` (sections, 2, D) is its memory."""
+    """The causal filter one sample of D channels at a time, with the bits of `low_pass`.
 
-    config: LowPass
-    rate_hz: float
-    state: Array = field(default_factory=lambda: np.zeros((0, 2, 0)))
+    ``state`` (sections, 2, D) is its memory, ``begun`` whether there has been a sample. InputError for a filter that
+    looks ahead.
+    """
 
-    def __post_init__(self) -> None:
-        if self.config.kind == "zero_phase":
-            right = "low_pass.kind causal or off; zero_phase is for recordings"
+    def __init__(self, config: LowPass, rate_hz: float, channels: int) -> None:
+        if config.kind == "zero_phase":
+            right = "low_pass causal or off; zero_phase is for recordings"
             raise InputError("a zero-phase filter looks ahead and cannot be streamed", where="low_pass", right=right)
-        self._sections = design(self.config, self.rate_hz) if self.config.kind == "causal" else None
+        self._sections = design(config, rate_hz) if config.kind == "causal" else None
+        self.state: Array = np.zeros((0 if self._sections is None else len(self._sections), 2, channels))
+        self.begun = False
 
     def push(self, x: Array) -> Array:
         """The filtered sample (D,)."""
         if self._sections is None:
             return x
-        if not self.state.size:
+        if not self.begun:
             self.state = np.asarray(scipy.signal.sosfilt_zi(self._sections)[:, :, None] * x)
+            self.begun = True
         y, self.state = scipy.signal.sosfilt(self._sections, x[None], axis=0, zi=self.state)
         return np.asarray(y[0])

@@ -14,6 +14,10 @@ from knuckle.sensors.hiss.train_config import Training, training_of
 from knuckle.sensors.hiss.trial import Channels
 
 CARD, WEIGHTS = "card.json", "weights.safetensors"
+PROGRAM, STAGGERED = "stream.safetensors", "stream-staggered.safetensors"
+"""The model as programs of the streaming engine."""
+LOW, HIGH = "low.onnx", "high.onnx"
+"""The model for other runtimes: a step of each level."""
 KIND = "sensor model, chunks of 10"
 
 
@@ -28,6 +32,11 @@ class SensorCard:
     targets: Normaliser
     temperature: float
     seen: frozenset[str]
+
+    @property
+    def flat(self) -> bool:
+        """Whether there is one level only."""
+        return self.training.model.startswith("flat:")
 
 
 def read_card(folder: Path) -> SensorCard:
@@ -61,6 +70,17 @@ def read_card(folder: Path) -> SensorCard:
         temperature=temperature,
         seen=seen,
     )
+
+
+def require_exported(folder: Path, card: SensorCard, name: str) -> Path:
+    """The exported file ``name`` in ``folder``; InputError where it is missing or not the card's."""
+    path, wanted = folder / name, card.card.config.get("exported", {})
+    if not path.is_file() or name not in wanted:
+        right = "a model that was exported: knuckle train hiss does it at its end"
+        raise InputError(f"no {name} in it", where=str(folder), right=right)
+    if cards.file_sha256(path) != wanted[name]:
+        raise InputError("the file does not match the card's sha256", where=str(path), right="fetch both anew")
+    return path
 
 
 def model_folder(name: str, *, where: str = "--model") -> Path:

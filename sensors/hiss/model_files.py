@@ -12,8 +12,9 @@ import torch
 from knuckle.core import cards
 from knuckle.core.cards import Card
 from knuckle.core.errors import InputError
-from knuckle.sensors.hiss import gaussian
+from knuckle.sensors.hiss import gaussian_factors
 from knuckle.sensors.hiss.checkpoint import read_arrays, write_arrays
+from knuckle.sensors.hiss.export import export
 from knuckle.sensors.hiss.model import Flat, Hiss, build, parameters_of
 from knuckle.sensors.hiss.model_card import CARD, KIND, WEIGHTS, SensorCard, read_card
 from knuckle.sensors.hiss.model_name import model_name
@@ -41,12 +42,20 @@ def save_model(
     """Write weights and card of the trainer's model, the card last: it vouches for the rest."""
     arrays = {name: value.detach().numpy() for name, value in trainer.model.state_dict().items()}
     write_arrays(folder / WEIGHTS, arrays, {"model": trainer.training.model}, what="the model")
+    exported, parity, problem = dict[str, str](), dict[str, float](), ""
+    try:
+        exported, parity = export(folder, trainer.model, trainer.validation[0].features)
+    except InputError as error:  # layers that the engine does not know: the model is there all the same
+        problem = str(error)
     card = Card(
         name=f"{task.name} {trainer.training.model}",
         config={
             "kind": KIND,
             "training": trainer.training.facts(),
             "temperature": temperature,
+            "exported": exported,
+            "parity": parity,
+            "not_exported": problem,
             "parameters": parameters_of(trainer.model),
             "seen": sorted({trial.name for trial in (*trainer.trials, *parts.validation)}),
             "epochs": trainer.epoch,
@@ -72,7 +81,7 @@ def load_model(folder: Path) -> SensorModel:
     card = read_card(folder)
     where = str(folder / WEIGHTS)
     arrays, _ = read_arrays(folder / WEIGHTS, what="the model", right="the weights that the card is of")
-    outputs = gaussian.outputs_of(len(card.channels.targets))
+    outputs = gaussian_factors.outputs_of(len(card.channels.targets))
     width = card.training.features.width(len(card.channels.inputs))
     network = build(width, outputs, model_name(card.training.model), card.training.sizes)
     wanted = network.state_dict()

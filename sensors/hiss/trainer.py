@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from knuckle.core.errors import InputError, RunError
-from knuckle.sensors.hiss import gaussian, normaliser
+from knuckle.sensors.hiss import gaussian, gaussian_factors, normaliser
 from knuckle.sensors.hiss.features import features, raw_features
 from knuckle.sensors.hiss.model import build, parameters_of
 from knuckle.sensors.hiss.model_name import model_name
@@ -40,7 +40,7 @@ class Trainer:
         self.targets = normaliser.fit(t.targets[t.known] for t in self.trials)
         self.validation = [whole(t, self.read(t), training.look_ahead) for t in parts.validation]
         torch.manual_seed(training.seed)
-        outs = gaussian.outputs_of(len(channels.targets))
+        outs = gaussian_factors.outputs_of(len(channels.targets))
         name = model_name(training.model)
         self.model = build(config.width(len(channels.inputs)), outs, name, training.sizes)
         self.optimiser = torch.optim.AdamW(

@@ -24,6 +24,7 @@ from knuckle.sensors import broad
 from knuckle.sensors.hiss.box_mean import box_mean, periods
 from knuckle.sensors.hiss.splits import broad_group
 from knuckle.sensors.hiss.trial import CHUNK, Channels, Trial
+from knuckle.sensors.hiss.unit_check import require_si
 from knuckle.sensors.matlab5 import read_arrays
 from knuckle.sensors.recording import ImuRecording
 
@@ -55,6 +56,7 @@ def load_trial(path: Path, frame: str) -> Trial:
     position = read_arrays(path, frozenset({"opt_pos"})).get("opt_pos")
     if position is None or position.shape != (len(recording), 3) or recording.truth is None:
         raise InputError("no field 'opt_pos' (N, 3)", where=str(path), right="a BROAD trial with optical positions")
+    require_si(recording)
     quat = level_frame(recording)
     inputs = level_inputs(recording, quat)
     ends = periods(recording.stamps_ns, RATE_HZ)

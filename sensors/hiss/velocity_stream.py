@@ -1,0 +1,65 @@
+"""Velocity from an IMU's own samples, live: VQF's level frame, the mean of each period, the model."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from vqf import VQF
+
+from knuckle.core import rotations
+from knuckle.core.errors import InputError
+from knuckle.sensors import estimator_state
+from knuckle.sensors.estimator import ImuSample
+from knuckle.sensors.hiss.box_mean import BoxMean
+from knuckle.sensors.hiss.streaming import SensorStream, StateEstimate
+from knuckle.sensors.hiss.velocity_task import GRAVITY, RATE_HZ
+
+_KIND = "velocity stream"
+
+
+class VelocityStream:
+    """A model of the velocity task on samples at ``rate_hz``, with what `velocity_task.load_trial` gives offline.
+
+    Estimates are in the sensor's frame at their stamp, whichever frame the model works in. InputError for a model of
+    another task.
+    """
+
+    def __init__(self, model: SensorStream, rate_hz: float) -> None:
+        task = model.card.training.task
+        if task.get("name") != "velocity":
+            right = "a model of the task velocity"
+            raise InputError(f"a model of the task {task.get('name')}", where=model.card.card.name, right=right)
+        self._model, self._level = model, task["frame"] == "level"
+        self._filter = VQF(1.0 / rate_hz)
+        self._mean = BoxMean(RATE_HZ, 6)
+
+    def push(self, stamp_ns: int, sample: ImuSample) -> StateEstimate | None:
+        """Take a sample; the estimate that it completes."""
+        self._filter.update(sample.gyr, sample.acc)
+        quat = np.asarray(self._filter.getQuat6D())
+        row = np.concatenate([rotations.rotate(quat, sample.acc) - GRAVITY, rotations.rotate(quat, sample.gyr)])
+        back = rotations.conjugate(quat)
+        found = None
+        for end_ns, mean in self._mean.push(stamp_ns, row):
+            values = mean if self._level else np.concatenate([rotations.rotate(back, v) for v in (mean[:3], mean[3:])])
+            found = self._model.push(end_ns, values) or found
+        if found is None or not self._level:
+            return found
+        turn = rotations.to_matrix(back)
+        return replace(found, mean=turn @ found.mean, covariance=turn @ found.covariance @ turn.T)
+
+    def state(self) -> bytes:
+        """All that the next `push` depends on."""
+        return estimator_state.encode(_KIND, self._values())
+
+    def restore(self, state: bytes) -> None:
+        """Go on from ``state`` bit for bit; InputError where it is of another model."""
+        values = estimator_state.decode(_KIND, state, self._values())
+        self._model.restore(values["model"].encode())
+        self._filter.state = values["filter"]
+        self._mean.restore(values["mean"])
+
+    def _values(self) -> dict[str, Any]:
+        return {"model": self._model.state().decode(), "filter": dict(self._filter.state), "mean": self._mean.state()}

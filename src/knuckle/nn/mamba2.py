@@ -139,7 +139,7 @@ class Mamba2(SequenceLayer):
         """What goes around the scan, the gate, what goes through filter and scan, and the step sizes."""
         rest = self.d_inner - self.d_ssm
         sizes = [rest, rest, self.d_ssm, self.conv1d.in_channels, self.nheads]
-        gate, value, z, inner, dt = torch.split(self.in_proj(x), sizes, dim=-1)  # type: ignore[no-untyped-call]
+        gate, value, z, inner, dt = torch.split(self.in_proj(x), sizes, dim=-1)
         low, high = self.dt_limit
         dt = F.softplus(dt + self.dt_bias).clamp(low, high)
         return F.silu(gate) * value, z, inner, dt
@@ -147,7 +147,7 @@ class Mamba2(SequenceLayer):
     def _scanned(self, inner: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """The heads (..., heads, headdim), and the B and C (..., groups, d_state) of each sample."""
         states = self.ngroups * self.d_state
-        x, B, C = inner.split([self.d_ssm, states, states], dim=-1)
+        x, B, C = torch.split(inner, [self.d_ssm, states, states], dim=-1)
         shape = inner.shape[:-1]
         B, C = (t.reshape(*shape, self.ngroups, self.d_state) for t in (B, C))
         return x.reshape(*shape, self.nheads, self.headdim), B, C

@@ -187,6 +187,18 @@ class Sorted:
         items.sort(key=lambda item: self._place.get(item.nodeid, 0))
 
 
+def import_the_rest() -> None:
+    """What no mutant is in, once, before children are made of this process: most of the time a test run takes."""
+    import hypothesis.extra.numpy  # noqa: F401
+
+    import knuckle.core.config
+    import knuckle.hardware.spec.dclaw  # noqa: F401
+
+    known = [module for module in sys.modules if module.startswith(PACKAGE)]
+    if known:
+        raise SystemExit(f"{known[0]} was imported before it could be changed")
+
+
 def at_import(name: str, mutant: Mutant, order: list[str], tests: list[str]) -> int:
     """Whether ``tests`` notice a change of code that runs at import; for a process that has imported none of it."""
     sys.meta_path.insert(0, Changed(name, mutant))
@@ -278,6 +290,7 @@ def mutate(names: list[str], folder: Path, skipped: Container[str]) -> int:
                 score.note(rest, word == "1")
     if os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) or not order:
         raise SystemExit("the tests could not be collected, or fail without any mutant")
+    import_the_rest()
     for name, each in left.items():
         for mutant in each:
             if not mutant.function:

@@ -45,6 +45,7 @@ class Watched:
         listener.bind(str(self.path))
         listener.listen(64)
         self.driver, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self.driver.setblocking(False)
         self.pidfd = os.pidfd_open(pid)
         self.dog = Watchdog(theirs, self.pidfd, listener, limit_s, clock or (lambda: self.now_ns))
         self.ends = [self.driver, theirs, listener]
@@ -61,6 +62,8 @@ class Watched:
         client = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.ends.append(client)
         client.connect(str(self.path))
+        # Nobody else could ever make room or send: what would wait fails.
+        client.setblocking(False)
         assert self.turn() == ""
         for words in said:
             client.send(words)

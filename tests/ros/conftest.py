@@ -183,3 +183,19 @@ def run_graph(free_domain: int) -> Iterator[Callable[..., GraphRun]]:
         if run.process.poll() is None:
             run.process.send_signal(signal.SIGINT)
         run.wait()
+
+
+@pytest.fixture
+def port() -> Iterator[Any]:
+    """The port of virtual servos of a D'Claw with a monitor, which outlives drivers: no graph's process has it."""
+    from knuckle.hardware.spec.dclaw import dclaw
+    from knuckle.hardware.spec.dynamixel_table import XM430_W210
+    from knuckle.hardware.virtual.bus import VirtualBus
+    from knuckle.hardware.virtual.joints import LaggingJoints
+    from knuckle.hardware.virtual.monitor import Envelope, ServoMonitor
+    from knuckle.hardware.virtual.pty_port import VirtualPort
+
+    hand, now = dclaw(3), time.monotonic_ns()
+    bus = VirtualBus(hand, LaggingJoints(hand, now_ns=now), XM430_W210, now_ns=now)
+    with VirtualPort(bus, monitor=ServoMonitor(Envelope.of_hand(hand), bus.truth())) as port:
+        yield port

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +21,8 @@ import pytest
 from knuckle.hardware.calibration import calibration_file
 from knuckle.hardware.spec.dclaw import dclaw
 from knuckle.hardware.spec.dynamixel_table import WATCHDOG_EXPIRED, XM430_W210
-from knuckle.hardware.virtual.bus import VirtualBus
 from knuckle.hardware.virtual.control_socket import ask
-from knuckle.hardware.virtual.joints import LaggingJoints
-from knuckle.hardware.virtual.monitor import TORQUE_ENABLE, Envelope, ServoMonitor
+from knuckle.hardware.virtual.monitor import TORQUE_ENABLE, ServoMonitor
 from knuckle.hardware.virtual.pty_port import VirtualPort
 from knuckle.policy.learned.export import Actor, export_policy
 from knuckle.policy.learned.onnx_graph import Normaliser, actor_graph
@@ -219,15 +217,7 @@ def servos(socket: Path) -> list[dict[str, Any]]:
     return list(ask(socket, "status")["servos"])
 
 
-# A hand's port, as a real one's: nothing of it is in the graph's processes.
-
-
-@pytest.fixture
-def port() -> Iterator[VirtualPort]:
-    hand, now = dclaw(3), time.monotonic_ns()
-    bus = VirtualBus(hand, LaggingJoints(hand, now_ns=now), XM430_W210, now_ns=now)
-    with VirtualPort(bus, monitor=ServoMonitor(Envelope.of_hand(hand), bus.truth())) as port:
-        yield port
+# Over a port as a real one's: nothing of it is in the graph's processes.
 
 
 def metal(folder: Path, port: VirtualPort, policy: str) -> str:

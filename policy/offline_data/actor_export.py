@@ -144,6 +144,9 @@ def _graph(actor: ActorWeights) -> bytes:
     if actor.observation_mean is not None and actor.observation_std is not None:
         constants |= {"mean": actor.observation_mean, "std": actor.observation_std}
         at = add("Div", [add("Sub", [at, "mean"], "centred"), "std"], "normalised")
+    if np.isfinite(actor.observation_clip):
+        constants |= {"far_low": np.array(-actor.observation_clip), "far_high": np.array(actor.observation_clip)}
+        at = add("Clip", [at, "far_low", "far_high"], "kept_near")
     for k, (weight, bias) in enumerate(actor.layers):
         constants |= {f"weight_{k}": weight, f"bias_{k}": bias}
         at = add("Gemm", [at, f"weight_{k}", f"bias_{k}"], f"linear_{k}", transB=1)

@@ -20,7 +20,7 @@ ACTIVATIONS = ("relu", "tanh", "elu")
 @dataclass(frozen=True)
 class ActorWeights:
     """A mean of linear ``layers`` with ``activation`` between, the first layer reading the observation less
-    ``observation_mean``, over ``observation_std`` (O,).
+    ``observation_mean``, over ``observation_std`` (O,), cut to ``observation_clip`` on either side.
 
     ``log_std`` is one number per action (A,), a linear layer over the last hidden one, or None for an actor without
     noise; it is cut to ``log_std_range``. With ``squash`` the draw goes through tanh and from -1..1 to ``low``..
@@ -38,6 +38,7 @@ class ActorWeights:
     mean_clip: float = float("inf")
     observation_mean: Floats | None = None
     observation_std: Floats | None = None
+    observation_clip: float = float("inf")
 
     def __post_init__(self) -> None:
         where = "actor"

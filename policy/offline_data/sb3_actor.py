@@ -25,7 +25,8 @@ from knuckle.policy.sb3_zip import Sb3Zip, read_zip
 LOG_STD_RANGE = (-20.0, 2.0)
 """Where SAC and TQC cut the logarithm of their noise (sac/policies.py)."""
 SDE_MEAN_CLIP = 2.0
-VECNORMALIZE_EPSILON = 1e-8
+VECNORMALIZE_EPSILON, VECNORMALIZE_CLIP = 1e-8, 10.0
+"""What VecNormalize adds to a variance, and where it cuts what it has normalised, unless it is told otherwise."""
 _ACTIVATIONS = {"ReLU": "relu", "Tanh": "tanh", "ELU": "elu"}
 
 
@@ -72,7 +73,7 @@ def actor_weights(
         bool(zipped.fields.get("use_sde")),
     )
     std = None if observation_var is None else np.sqrt(np.asarray(observation_var, np.float64) + VECNORMALIZE_EPSILON)
-    return _built(agent, observation_mean, std)
+    return _built(agent, observation_mean, std, VECNORMALIZE_CLIP)
 
 
 def model_actor(model: Any) -> TorchActor:
@@ -88,11 +89,13 @@ def model_actor(model: Any) -> TorchActor:
     agent = _Agent(where, weights, low, high, seen, str(model.policy.activation_fn), bool(model.use_sde))
     running = model.get_vec_normalize_env()
     if running is None or not running.norm_obs:
-        return TorchActor(_built(agent, None, None))
-    return TorchActor(_built(agent, running.obs_rms.mean, np.sqrt(running.obs_rms.var + running.epsilon)))
+        return TorchActor(_built(agent, None, None, 0.0))
+    std = np.sqrt(running.obs_rms.var + running.epsilon)
+    return TorchActor(_built(agent, running.obs_rms.mean, std, float(running.clip_obs)))
 
 
-def _built(agent: _Agent, mean: NDArray[Any] | None, std: NDArray[Any] | None) -> ActorWeights:
+def _built(agent: _Agent, mean: NDArray[Any] | None, std: NDArray[Any] | None, clip: float) -> ActorWeights:
+    """The actor, behind a normaliser that cuts to ``clip`` where there is one."""
     where, names = agent.where, agent.weights
     if any("features_extractor" in name or ".shared_net" in name for name in names):
         what = "its policy has a feature extractor or shared layers"
@@ -127,6 +130,7 @@ def _built(agent: _Agent, mean: NDArray[Any] | None, std: NDArray[Any] | None) -
         mean_clip,
         centre,
         scale,
+        float("inf") if scale is None else clip,
     )
     if actor.observations != agent.seen:
         what = f"its actor reads {actor.observations} numbers and its observation space has {agent.seen}"

@@ -35,6 +35,9 @@ def to_ppo(
     if actor.squash or isinstance(actor.log_std, tuple) or np.isfinite(actor.mean_clip):
         what = "its mean is squashed, or its deviation depends on the observation"
         raise InputError(what, where="copy to PPO", right="a linear mean and one log_std per action")
+    if np.isfinite(actor.observation_clip):
+        what = f"its observations are cut to {actor.observation_clip:g} after they are normalised"
+        raise InputError(what, where="copy to PPO", right="a normaliser without a cut, which a layer can hold")
     spaces = (env.observation_space.shape, env.action_space.shape)
     if spaces != ((actor.observations,), (actor.actions,)):
         what = (
@@ -81,9 +84,11 @@ def from_ppo(model: Any) -> tuple[ActorWeights, tuple[Layer, ...]]:
         raise InputError(f"its activation is {policy.activation_fn}", where="copy from PPO", right=right)
     running = model.get_vec_normalize_env()
     mean = std = None
+    clip = float("inf")
     if running is not None and running.norm_obs:
         mean = running.obs_rms.mean.astype(np.float32)
         std = np.sqrt(running.obs_rms.var + running.epsilon).astype(np.float32)
+        clip = float(running.clip_obs)
     low, high = (np.asarray(bound, dtype=np.float32) for bound in (space.low, space.high))
     actor = ActorWeights(
         _read(stored, "mlp_extractor.policy_net", "action_net"),
@@ -94,6 +99,7 @@ def from_ppo(model: Any) -> tuple[ActorWeights, tuple[Layer, ...]]:
         stored["log_std"],
         observation_mean=mean,
         observation_std=std,
+        observation_clip=clip,
     )
     return actor, _read(stored, "mlp_extractor.value_net", "value_net")
 

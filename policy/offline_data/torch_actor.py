@@ -45,8 +45,8 @@ class TorchActor(nn.Module):
 
     def forward(self, observations: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
         """Mean and standard deviation (n, A) before squash or bounds; None where the actor has no noise."""
-        features = self.hidden((observations - self._centre) / self._scale)
-        clip = self.weights.mean_clip
+        far, clip = self.weights.observation_clip, self.weights.mean_clip
+        features = self.hidden(((observations - self._centre) / self._scale).clamp(-far, far))
         mean = self.mean(features).clamp(-clip, clip)
         if self.log_std is None:
             return mean, None

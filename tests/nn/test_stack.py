@@ -99,6 +99,18 @@ def test_streams_of_one_batch_do_not_touch_each_other(family: str):
 
 @every_family
 @torch.no_grad()
+def test_one_stream_of_a_batch_begins_anew_and_the_others_go_on(family: str):
+    stack, x = _stack(family), _samples(12)
+    _, state = stack.forward_with_state(x[:, :8])
+    some = states.choose(torch.tensor([False, True, False]), stack.initial_state(3), state)
+    y, _ = stack.forward_with_state(x[:, 8:], some)
+    whole = stack(x)[:, 8:]
+    _equal(y[[0, 2]], whole[[0, 2]])
+    _equal(y[1:2], stack(x[1:2, 8:]))
+
+
+@every_family
+@torch.no_grad()
 def test_a_step_leaves_the_state_it_was_given_as_it_was(family: str):
     stack, x = _stack(family), _samples(3)
     _, state = stack.forward_with_state(x)

@@ -98,7 +98,7 @@ class S4Kernel(nn.Module):
             return
         system = self.system()
         gone = linear_system.power(system, length)
-        rows = torch.linalg.solve(torch.eye(self.d_state, dtype=torch.float64) - gone.mT, system.c[..., None])
+        rows = torch.linalg.solve(torch.eye(self.d_state).to(gone) - gone.mT, system.c[..., None])
         re, im = rows.squeeze(2).chunk(2, dim=1)
         self.C.copy_(torch.stack([re / 2, -im / 2], 2)[None])
         self.l_kernel.zero_()

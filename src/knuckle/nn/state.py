@@ -69,6 +69,16 @@ def split(state: S) -> list[S]:
     return [_rebuild(state, iter([x[i : i + 1] for x in tensors])) for i in range(len(tensors[0]))]
 
 
+def choose(which: Tensor, one: S, other: S) -> S:
+    """For each stream of a batch the state of ``one`` where ``which`` (batch,) is true, of ``other`` elsewhere.
+
+    With ``one`` an initial state, that begins some streams anew and leaves the rest.
+    """
+    pairs = zip(leaves(one), leaves(other), strict=True)
+    chosen = [torch.where(which.view(-1, *[1] * (a.dim() - 1)), a, b) for (_, a), (_, b) in pairs]
+    return _rebuild(one, iter(chosen))
+
+
 def detached(state: S) -> S:
     """The same state without the graph that made it, for training through pieces of a long sequence."""
     return _rebuild(state, iter([tensor.detach() for _, tensor in leaves(state)]))

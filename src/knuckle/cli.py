@@ -69,6 +69,9 @@ COMMANDS: dict[str, Command] = {
         "identify the servos of a finger from its motions", "knuckle.identify_servos:calibrate_sysid"
     ),
     "bench sim": Command("time simulated worlds to learn in", "knuckle.sim.commands:bench_sim"),
+    "bench offline": Command(
+        "time the steps of offline learners", "knuckle.policy.offline.bench_command:bench_offline"
+    ),
     "bench hand": Command(
         "time the servo loop of a hand over virtual servos", "knuckle.hardware.dynamixel.bench_command:bench_hand"
     ),

@@ -1,4 +1,4 @@
-"""The whole path from an IMU's two topics to estimates: pairing, guard, VQF. The node and the replay both run this."""
+"""From the two topics of an IMU to estimates: pairing, guard, estimator. The node and the replay both run this."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from dataclasses import asdict, dataclass
 from knuckle.core.config import setting, validate
 from knuckle.sensors import estimator_state
 from knuckle.sensors.estimator import Array, Estimate, Estimator, ImuSample
+from knuckle.sensors.orientation_estimators import ESTIMATORS, orientation_estimator
 from knuckle.sensors.stamp_pairing import StampPairing
 from knuckle.sensors.stream_guard import GuardConfig, StreamGuard
-from knuckle.sensors.vqf_estimator import VqfConfig, VqfEstimator
 
 _KIND = "imu_stream"
 
@@ -23,10 +23,11 @@ class ImuStreamConfig:
     gyr_limit: float = setting(34.8, "angular rate of saturation (2000 deg/s)", low=0.1, high=1e3, unit="rad/s")
     acc_limit: float = setting(156.8, "acceleration of saturation (16 g)", low=1.0, high=1e5, unit="m/s^2")
     long_gap_s: float = setting(1.0, "gaps from this on reset the estimator", low=0.01, high=100.0, unit="s")
+    estimator: str = setting("vqf", "what estimates the orientation", choices=tuple(ESTIMATORS))
 
 
 class ImuStream:
-    """Readings and fields in, estimates out. Another ``estimator`` may stand in for VQF."""
+    """Readings and fields in, estimates out. Another ``estimator`` may stand in for the one that is configured."""
 
     def __init__(self, config: ImuStreamConfig = ImuStreamConfig(), estimator: Estimator | None = None) -> None:
         self.config = validate(config, where="stream")
@@ -38,7 +39,7 @@ class ImuStream:
             acc_limit=config.acc_limit,
             long_gap_s=config.long_gap_s,
         )
-        self._guard = StreamGuard(estimator or VqfEstimator(VqfConfig(rate_hz=config.rate_hz)), guard)
+        self._guard = StreamGuard(estimator or orientation_estimator(config.estimator, config.rate_hz), guard)
 
     def imu(self, stamp_ns: int, gyr: Array, acc: Array) -> list[Estimate]:
         """Take a reading, ``gyr`` (3,) rad/s and ``acc`` (3,) m/s^2; returns the estimates it completes, in order."""

@@ -16,14 +16,18 @@ from knuckle.sensors.recording import ImuRecording
 _BEYOND_GYR, _BEYOND_ACC = 1e3, 1e5  # rad/s and m/s^2
 
 
-def stream_config(recording: ImuRecording) -> ImuStreamConfig:
+def stream_config(recording: ImuRecording, estimator: str = "vqf") -> ImuStreamConfig:
     """The stream a recording is made for: the node that estimates it live is configured with the same.
 
     A recording does not say where its sensor saturates, and calibrated readings pass the nominal range: they are taken
     as they are, up to what no IMU reads.
     """
     return ImuStreamConfig(
-        rate_hz=recording.rate_hz, magnetometer=recording.mag is not None, gyr_limit=_BEYOND_GYR, acc_limit=_BEYOND_ACC
+        rate_hz=recording.rate_hz,
+        magnetometer=recording.mag is not None,
+        gyr_limit=_BEYOND_GYR,
+        acc_limit=_BEYOND_ACC,
+        estimator=estimator,
     )
 
 

@@ -58,6 +58,14 @@ class VqfEstimator:
             self._filter.update(sample.gyr, sample.acc, sample.mag)
         return Estimate(stamp_ns, self._filter.getQuat9D(), self._covariance(sample.mag is not None))
 
+    def without_field(self) -> Array:
+        """The orientation (4,) that gyroscope and accelerometer alone give: its heading is free, and drifts."""
+        return np.asarray(self._filter.getQuat6D())
+
+    def field_disturbed(self) -> bool:
+        """Whether the filter takes the newest magnetic field for disturbed."""
+        return bool(self._filter.getMagDistDetected())
+
     def state(self) -> bytes:
         """The filter's full state and the heading's drift."""
         return estimator_state.encode(_KIND, self._values())

@@ -28,8 +28,8 @@ class HysteresisConfig:
 
     creep_fast: float = setting(0.2, "share of the displacement that comes in the fast element", low=0.0, high=2.0)
     tau_fast: float = setting(0.25, "time constant of the fast element", low=1e-3, high=100.0, unit="s")
-    creep_slow: float = setting(0.3, "share of the displacement that comes in the slow element", low=0.0, high=2.0)
-    tau_slow: float = setting(6.0, "time constant of the slow element", low=1e-3, high=1000.0, unit="s")
+    creep_slow: float = setting(0.4, "share of the displacement that comes in the slow element", low=0.0, high=2.0)
+    tau_slow: float = setting(5.0, "time constant of the slow element", low=1e-3, high=1000.0, unit="s")
     play_weight: float = setting(0.5, "share of the displacement that has play", low=0.0, high=1.0)
     play_reach: float = setting(8e-5, "reach of the widest play, at the surface", low=0.0, high=1e-2, unit="m")
 

@@ -28,7 +28,7 @@ class MagnetometerConfig:
     gain_spread: float = setting(0.05, "deviation of the channels' gains", low=0.0, high=0.5)
     turned: float = setting(2.0, "deviation of the chips' mounting, about each axis", low=0.0, high=45.0, unit="deg")
     crosstalk: float = setting(0.01, "deviation of what a channel has of each other one", low=0.0, high=0.2)
-    wander: float = setting(0.5, "growth of the offset in one root second", low=0.0, high=100.0, unit="uT/sqrt(s)")
+    wander: float = setting(1.0, "growth of the offset in one root second", low=0.0, high=100.0, unit="uT/sqrt(s)")
     noise: float = setting(1.0, "white noise of one sample", low=0.0, high=100.0, unit="uT")
     step_xy: float = setting(0.15, "step of the converter in x and y; 0 for none", low=0.0, high=10.0, unit="uT")
     step_z: float = setting(0.242, "step of the converter in z; 0 for none", low=0.0, high=10.0, unit="uT")

@@ -37,6 +37,7 @@ class StrokeConfig:
     span_longest: float = setting(1.5, "longest span of one direction", low=0.05, high=60.0, unit="s")
     pauses: float = setting(0.12, "share of the spans in which the tip rests", low=0.0, high=0.5)
     lifts: float = setting(0.08, "share of the spans in which the tip is lifted", low=0.0, high=0.5)
+    lifted_speed: float = setting(0.25, "speed of a lifted tip, of that of one that writes", low=0.0, high=1.0)
     lift_height: float = setting(3e-3, "height of a lifted tip", low=5e-4, high=0.05, unit="m")
     smooth: float = setting(0.06, "time constant of each of two filters", low=0.005, high=2.0, unit="s")
     half_side: float = setting(0.06, "half the side of the sheet that is written on", low=0.01, high=1.0, unit="m")
@@ -89,12 +90,13 @@ def _spans(config: StrokeConfig, dt: float, n: int, rng: np.random.Generator) ->
         length = max(1, round(rng.uniform(config.span_shortest, config.span_longest) / dt))
         kind = rng.uniform()
         speed = rng.uniform(config.slowest, config.fastest)
-        heading = _heading(config, place, speed * length * dt, rng)
         span = slice(at, at + length)
         if kind < config.pauses:
             speed = 0.0
         elif kind < config.pauses + config.lifts and not was_lifted:
             lifted[span] = True
+            speed *= config.lifted_speed
+        heading = _heading(config, place, speed * length * dt, rng)
         was_lifted = bool(lifted[at])
         end = np.clip(place + speed * length * dt * heading, -config.half_side, config.half_side)
         velocity[span] = (end - place) / (length * dt)

@@ -48,11 +48,11 @@ class WritingConfig:
     layer_shear: float = setting(1500.0, "stiffness of the layer against shear", low=50.0, high=1e5, unit="N/m")
     layer_tilt: float = setting(0.4, "stiffness of the layer against tilting", low=0.01, high=100.0, unit="N m/rad")
     damping: float = setting(0.3, "damping of the layer, of the critical", low=0.01, high=2.0)
-    friction_low: float = setting(0.22, "lowest Coulomb friction of tip and sheet", low=0.0, high=2.0)
-    friction_high: float = setting(0.34, "highest Coulomb friction of tip and sheet", low=0.0, high=2.0)
-    drag_low: float = setting(2.5, "lowest drag of the ink, per N", low=0.0, high=5.0, unit="s/m")
-    drag_high: float = setting(3.5, "highest drag of the ink, per N", low=0.0, high=5.0, unit="s/m")
-    grain: float = setting(0.12, "grain of the sheet, of the Coulomb friction", low=0.0, high=1.0)
+    friction_low: float = setting(0.12, "lowest Coulomb friction of tip and sheet", low=0.0, high=2.0)
+    friction_high: float = setting(0.2, "highest Coulomb friction of tip and sheet", low=0.0, high=2.0)
+    drag_low: float = setting(3.5, "lowest drag of the ink, per N", low=0.0, high=5.0, unit="s/m")
+    drag_high: float = setting(4.5, "highest drag of the ink, per N", low=0.0, high=5.0, unit="s/m")
+    grain: float = setting(0.15, "grain of the sheet, of the Coulomb friction", low=0.0, high=1.0)
     grain_length: float = setting(5e-3, "length of the grain", low=5e-4, high=0.1, unit="m")
 
 

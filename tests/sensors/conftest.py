@@ -64,6 +64,12 @@ def made() -> ImuRecording:
     return made_recording()
 
 
+@pytest.fixture(scope="session")
+def make_recording() -> Callable[..., ImuRecording]:
+    """Makes recordings of other lengths."""
+    return made_recording
+
+
 @pytest.fixture
 def write_broad(tmp_path: Path) -> Callable[..., Path]:
     """Writes a small BROAD file; keyword arguments replace fields, and None leaves one out."""

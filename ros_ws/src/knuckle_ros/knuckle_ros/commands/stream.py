@@ -22,6 +22,7 @@ from knuckle.core.arguments import parse_arguments
 from knuckle.core.config import setting
 from knuckle.core.errors import BusError, RunError
 from knuckle.core.figures import require_writable
+from knuckle.sensors.orientation_estimators import ESTIMATORS
 from knuckle.sensors.recording import ImuRecording
 from knuckle_ros.child_process import ChildProcess
 from knuckle_ros.dds_leftovers import remove_leftovers
@@ -42,6 +43,7 @@ class StreamConfig:
     fast: bool = setting(False, "run the same code without waiting and without the bus: the same estimates")
     start: float = setting(0.0, "where in the recording to begin", low=0.0, high=1e6, unit="s")
     seconds: float = setting(0.0, "how much of it to play, 0 for all", low=0.0, high=1e6, unit="s")
+    estimator: str = setting("vqf", "what estimates", choices=tuple(ESTIMATORS))
     domain: int = setting(-1, "ROS domain, -1 for ROS_DOMAIN_ID", low=-1, high=232)
     json: str = setting("", "file to write the figures to")
 
@@ -55,20 +57,20 @@ def stream(argv: list[str]) -> int:
     if config.json:
         require_writable(Path(config.json))
     recording = broad.load(Path(config.file)).part(config.start, config.seconds)
-    result = _fast(recording) if config.fast else _live(config, recording)
+    result = _fast(recording, config.estimator) if config.fast else _live(config, recording)
     show(config.file, result)
     if config.json:
         figures(["knuckle", "stream", *argv], asdict(config), result).write(Path(config.json))
     return 0
 
 
-def _fast(recording: ImuRecording) -> dict[str, Any]:
+def _fast(recording: ImuRecording, estimator: str) -> dict[str, Any]:
     import numpy as np
 
     from knuckle.sensors.imu_stream import ImuStream
     from knuckle.sensors.replay_stream import digest, replay, score, stream_config
 
-    estimates = list(replay(recording, ImuStream(stream_config(recording))))
+    estimates = list(replay(recording, ImuStream(stream_config(recording, estimator))))
     orientations = np.array([e.orientation for e in estimates]).reshape(-1, 4)
     errors, dropped = score(recording, np.array([e.stamp_ns for e in estimates], dtype=np.int64), orientations)
     return {
@@ -96,7 +98,7 @@ def _live(config: StreamConfig, recording: ImuRecording) -> dict[str, Any]:
         "OMP_NUM_THREADS": "1",
     }
     player = {"file": config.file, "start_s": config.start, "seconds": config.seconds}
-    estimator = {**asdict(stream_config(recording)), "stream": STREAM}
+    estimator = {**asdict(stream_config(recording, config.estimator)), "stream": STREAM}
     with domain_lock(domain, "stream"), _terminable(), progress(len(recording)) as tell:
         children: dict[str, ChildProcess] = {}
         began, guardian = time.time(), Guardian(run)

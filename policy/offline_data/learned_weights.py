@@ -1,0 +1,78 @@
+"""The policy of an offline learner as `ActorWeights`, in the units of its task: what is exported and copied to PPO.
+
+Learners act between -1 and 1 on observations as they were scaled for them. Here the task's bounds and the scale of
+observations are put back, so that the policy reads what the environment gives and answers what it takes.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from knuckle.core.errors import InputError
+from knuckle.policy.offline.cql import LOG_STD_HIGH, LOG_STD_LOW, LOG_STD_OFFSET, Cql
+from knuckle.policy.offline.gaussian_actor import GaussianActor
+from knuckle.policy.offline.network import Network
+from knuckle.policy.offline.td3_bc import Td3Bc
+from knuckle.policy.offline_data.actor_weights import ActorWeights, Floats, Layer
+from knuckle.policy.offline_data.dataset import Dataset
+
+
+def learned_weights(learner: Any, data: Dataset) -> ActorWeights:
+    """The policy of ``learner``, which learned from ``data`` as it was given it (its scale goes along).
+
+    A linear Gaussian (O-DICE) keeps its deviation; where the mean goes through tanh the learner adds its noise after
+    it, which no squashed Gaussian does, so only the mean is taken (IQL, BC, TD3+BC). InputError for another learner.
+    """
+    low, high = data.low, data.high
+    scale = data.scale
+    seen = (None, None) if scale is None else (scale.mean, scale.std)
+    normaliser: dict[str, Any] = {"observation_mean": seen[0], "observation_std": seen[1]}
+    if isinstance(learner, Td3Bc):
+        return ActorWeights(_layers(learner.pi.networks["pi"]), "relu", True, low, high, **normaliser)
+    if isinstance(learner, Cql):
+        *hidden, (weight, bias) = _layers(learner.pi.networks["pi"])
+        acted = data.actions
+        log_std = weight[acted:], bias[acted:] + np.float32(LOG_STD_OFFSET)
+        mean = weight[:acted], bias[:acted]
+        limits = (LOG_STD_LOW, LOG_STD_HIGH)
+        return ActorWeights((*hidden, mean), "relu", True, low, high, log_std, limits, **normaliser)
+    actor = getattr(learner, "policy", None)
+    if not isinstance(actor, GaussianActor):
+        right = "O-DICE, IQL, BC, TD3+BC or CQL"
+        raise InputError(f"{type(learner).__name__} has no policy that is known", where="export", right=right)
+    layers = _layers(actor.network)
+    if actor.squash:
+        return ActorWeights(layers, "relu", True, low, high, **normaliser)
+    half = 0.5 * (high - low)
+    weight, bias = layers[-1]
+    last = half[:, None] * weight, (low + half * (bias + 1.0)).astype(np.float32)
+    log_std_here: Floats | None = None
+    if actor.deviation:
+        log_std_here = np.clip(_array(actor.weights.views["log_std"]), *actor.bounds) + np.log(half)
+    return ActorWeights((*layers[:-1], last), "relu", False, low, high, log_std_here, **normaliser)
+
+
+def value_layers(learner: Any) -> tuple[Layer, ...]:
+    """The linear layers of the learner's state value, for PPO's value head, on observations as it was given them.
+
+    InputError where it has none, two, or layer norm in it: no plain layers say the same then.
+    """
+    networks = getattr(getattr(learner, "v", None), "networks", {})
+    if len(networks) != 1:
+        what = f"{type(learner).__name__} has {len(networks)} state values"
+        raise InputError(what, where="copy to PPO", right="one: O-DICE with twin False, or IQL")
+    (network,) = networks.values()
+    if network.mlp.norm:
+        raise InputError("layer norm in the value", where="copy to PPO", right="a value without it: norm False")
+    return _layers(network)
+
+
+def _layers(network: Network) -> tuple[Layer, ...]:
+    return tuple((_array(layer.weight), _array(layer.bias)) for layer in network.layers)
+
+
+def _array(tensor: Tensor) -> Floats:
+    return np.array(tensor.detach().numpy(), dtype=np.float32)

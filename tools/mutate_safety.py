@@ -27,7 +27,18 @@ from pathlib import Path
 
 import pytest
 from ast_mutants import Mutant, mutants
-from mutant_tests import FOLDER, KILLED, ROOT, SURVIVED, Failures, Forked, Reach
+from mutant_tests import (
+    APART,
+    APART_CPU_S,
+    FOLDER,
+    KILLED,
+    LONGEST_CPU_S,
+    ROOT,
+    SURVIVED,
+    Failures,
+    Forked,
+    Reach,
+)
 
 PACKAGE = "knuckle.hardware.safety"
 EXPLAINED = FOLDER / "mutants.md"
@@ -162,7 +173,7 @@ class Live:
             os.write(write, self.failures.first.encode())
             return code
 
-        killed = Forked(work).code != SURVIVED
+        killed = Forked(work, cpu_s=APART_CPU_S if APART in name else LONGEST_CPU_S).code != SURVIVED
         os.close(write)
         with os.fdopen(read, "rb") as heard:
             first = heard.read().decode()

@@ -26,6 +26,9 @@ from knuckle.hardware.virtual.pty_port import VirtualPort
 
 SPEC = dclaw(3)
 LONG_S = 60.0
+LIMIT_S = float(os.environ.get("KNUCKLE_WATCHDOG_LIMIT_S", "1.0"))
+"""After which silence a driver is killed here: longer than a hand's 0.15 s, as this machine does other things too. With
+0.15 and ``-s``, on a quiet machine, the three times are measured."""
 
 DRIVER = """
 import itertools, math, sys, time
@@ -98,6 +101,8 @@ class Rig:
         self.driver = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
         self.pid = 0
         self.heard("ARMED")
+        # Goals are written before torque goes on, too.
+        self.until(lambda: all(servo.torque_on for servo in self.bus.servos))
         self.until(lambda: self.moved_since(time.monotonic_ns() - 200_000_000) is not None)
 
     def heard(self, state: str) -> tuple[int, str]:
@@ -150,17 +155,19 @@ def rig(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Rig]:
 PATIENT = pytest.mark.parametrize("rig", [30.0], indirect=True)
 
 
-@pytest.mark.parametrize("rig", [1.0], indirect=True)
+@pytest.mark.parametrize("rig", [LIMIT_S], indirect=True)
 def test_a_driver_that_stands_still_is_killed_and_its_servos_stop_by_themselves(rig):
     event = time.monotonic_ns()
     os.kill(rig.driver.pid, signal.SIGSTOP)
     assert rig.driver.wait(LONG_S) == -signal.SIGKILL
     killed = time.monotonic_ns()
     rig.until(lambda: all(servo.value("bus_watchdog") == WATCHDOG_EXPIRED for servo in rig.bus.servos))
+    stopped = time.monotonic_ns()
     last = rig.monitor.last_goal_ns()
     assert last is not None
-    print(f"last goal {(last - event) * 1e-6:.0f} ms, killed {(killed - event) * 1e-6:.0f} ms after it stood still")
-    assert killed - last >= 900_000_000
+    after = [f"{(at - event) * 1e-6:.0f} ms" for at in (last, killed, stopped)]
+    print(f"last goal {after[0]}, driver killed {after[1]}, servos stopped {after[2]} after it stood still")
+    assert killed - last >= 0.9e9 * LIMIT_S
     time.sleep(0.3)
     where = [servo.value("present_position") for servo in rig.bus.servos]
     time.sleep(0.3)

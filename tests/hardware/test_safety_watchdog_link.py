@@ -126,7 +126,7 @@ def test_a_watchdog_that_takes_no_more_beats_is_noticed(rig, ends):
     end, _ = ends
     rig.lease = rig.armed("policy")
     cycles = 0
-    while state_of(rig) is State.ARMED and cycles < 100_000:
+    while state_of(rig) is State.ARMED and cycles < 2_000:
         cycle(rig, end)
         cycles += 1
     assert state_of(rig) is State.HOLD

@@ -187,8 +187,14 @@ def test_an_exception_in_the_driver_takes_torque_off_at_every_stage_and_it_comes
     unharmed(port)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("stages", [STAGES[:3], STAGES[3:]], ids=["first stages", "last stages"])
+@pytest.mark.parametrize(
+    "stages",
+    [
+        pytest.param((commanded,), id="under commands"),
+        pytest.param(STAGES[:2], id="first stages", marks=pytest.mark.slow),
+        pytest.param(STAGES[3:], id="last stages", marks=pytest.mark.slow),
+    ],
+)
 def test_a_driver_that_is_killed_leaves_servos_that_stand_still_at_every_stage_and_comes_back_inactive(
     stages: tuple[Callable[[Operator], None], ...], operator: Operator, port: VirtualPort
 ) -> None:
@@ -211,18 +217,27 @@ def test_a_driver_that_is_killed_leaves_servos_that_stand_still_at_every_stage_a
     unharmed(port)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("stage", STAGES)
-@pytest.mark.parametrize(
-    ("who", "number"),
-    [
-        ("driver", signal.SIGINT),
-        ("driver", signal.SIGTERM),
-        ("supervisor", signal.SIGINT),
-        ("supervisor", signal.SIGTERM),
-        ("supervisor", signal.SIGKILL),
-    ],
-)
+ENDINGS = [
+    ("driver", signal.SIGINT),
+    ("driver", signal.SIGTERM),
+    ("supervisor", signal.SIGINT),
+    ("supervisor", signal.SIGTERM),
+    ("supervisor", signal.SIGKILL),
+]
+QUICK = [("supervisor", signal.SIGINT), ("supervisor", signal.SIGKILL)]
+CELLS = [
+    pytest.param(
+        *ending,
+        stage,
+        id=f"{ending[0]} {ending[1].name} {stage.__name__}",
+        marks=[] if stage is commanded and ending in QUICK else pytest.mark.slow,
+    )
+    for ending in ENDINGS
+    for stage in STAGES
+]
+
+
+@pytest.mark.parametrize(("who", "number", "stage"), CELLS)
 def test_a_signal_takes_torque_off_at_every_stage_and_leaves_no_process(
     who: str, number: signal.Signals, stage: Callable[[Operator], None], operator: Operator, port: VirtualPort
 ) -> None:

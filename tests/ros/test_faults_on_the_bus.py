@@ -27,7 +27,6 @@ from knuckle.hardware.virtual.pty_port import VirtualPort
 from knuckle.policy.learned.export import Actor, export_policy
 from knuckle.policy.learned.onnx_graph import Normaliser, actor_graph
 from knuckle.sim.reorient.observation import ReorientObservation
-from knuckle_ros.run_members import MARK, members
 
 pytestmark = [pytest.mark.ros, pytest.mark.timeout(600)]
 
@@ -52,7 +51,6 @@ nodes:
       watchdog_s: 10.0, answer_ms: 200.0, bus_watchdog_ms: 1000}
   policy: POLICY
 """
-COMMANDER = "{module: graph_nodes.commander, process: policy}"
 HOLD, ARMED = 0, 1
 HOPS = 5
 """From a death to our ears: supervisor, control pipe, cycle of the hand, DDS, this process."""
@@ -231,55 +229,6 @@ def metal(folder: Path, port: VirtualPort, policy: str) -> str:
 def judged(port: VirtualPort) -> ServoMonitor:
     assert port.monitor is not None
     return port.monitor
-
-
-@pytest.mark.parametrize(
-    ("who", "number"),
-    [
-        ("supervisor", signal.SIGINT),
-        ("supervisor", signal.SIGKILL),
-        ("driver", signal.SIGKILL),
-        pytest.param("supervisor", signal.SIGTERM, marks=pytest.mark.slow),
-        pytest.param("driver", signal.SIGTERM, marks=pytest.mark.slow),
-    ],
-)
-def test_a_driver_that_ends_with_torque_on_leaves_it_off_and_one_that_is_killed_leaves_servos_that_stand_still(
-    who: str,
-    number: signal.Signals,
-    run_graph: Start,
-    probe: Any,
-    safety: list[Any],
-    port: VirtualPort,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    from std_srvs.srv import Trigger
-
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
-    run = run_graph(metal(tmp_path, port, COMMANDER))
-    run.wait_for("torque is off; hand/rearm lets it be armed", timeout_s=60.0)
-    assert not any(servo.torque_on for servo in port.bus.servos)
-    assert probe.call(Trigger, "hand/rearm", timeout_s=60.0).success
-    wait_until(lambda: all(servo.torque_on for servo in port.bus.servos), lambda: run.lines)
-    host = run.children()["driver"]
-    mark = Path(f"/proc/{host}/environ").read_bytes().split(f"{MARK}=".encode())[1].split(b"\0")[0].decode()
-    os.kill(host if who == "driver" else run.process.pid, number)
-    if (who, number) == ("driver", signal.SIGKILL):
-        watched = list(port.bus.servos)
-        wait_until(lambda: all(s.value("bus_watchdog") == WATCHDOG_EXPIRED for s in watched), lambda: run.lines)
-        where = [servo.value("present_position") for servo in watched]
-        # It comes back inactive: torque off, until an operator says otherwise.
-        run.wait_for("torque is off; hand/rearm lets it be armed", times=2, timeout_s=60.0)
-        assert [servo.value("present_position") for servo in watched] == pytest.approx(where, abs=2)
-        assert not any(servo.torque_on for servo in watched)
-        run.process.send_signal(signal.SIGINT)
-    elif who == "driver":
-        wait_until(lambda: not any(servo.torque_on for servo in port.bus.servos), lambda: run.lines)
-        run.process.send_signal(signal.SIGINT)
-    run.wait(60.0)
-    assert not any(servo.torque_on for servo in port.bus.servos)
-    assert members(mark) == []
-    assert judged(port).unsafe_writes == 0, judged(port).violations()[:3]
 
 
 @pytest.fixture

@@ -44,4 +44,5 @@ def intervals(units: Units, rng: np.random.Generator) -> tuple[Array, Array]:
     drawn = rng.integers(0, len(units.counts), (RESAMPLES, len(units.counts)))
     means = units.sums[drawn].sum(axis=1) / units.counts[drawn].sum(axis=1)[:, None]
     ratios = means[:, :1] / np.maximum(means, 1e-300)
-    return tuple(np.quantile(values, (0.025, 0.975), axis=0).T for values in (means, ratios))  # type: ignore[return-value]
+    bounds, of_ratios = (np.quantile(values, (0.025, 0.975), axis=0).T for values in (means, ratios))
+    return bounds, of_ratios

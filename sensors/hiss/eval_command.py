@@ -44,6 +44,8 @@ def eval_hiss(argv: list[str]) -> int:
     torch.set_num_threads(1)
     if config.json:
         require_writable(Path(config.json))
+    if config.task == "orientation":
+        return _orientation(config, argv)
     models = _models(config)
     names = list(models)
     first = models[names[0]]
@@ -67,6 +69,44 @@ def eval_hiss(argv: list[str]) -> int:
         sys.stdout.write(f"figures written to {config.json}\n")
     if config.plots:
         _draw(Path(config.plots), first, scores[names[0]])
+    return 0
+
+
+def _orientation(config: EvalHiss, argv: list[str]) -> int:
+    """The orientation task: figures by BROAD's protocol, full rate, movement samples only."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from knuckle.core.figures import Figures
+    from knuckle.sensors.hiss.orientation_eval import METHODS, figures_of, interval, score_folder
+    from knuckle.sensors.hiss.train_command import data_folder
+
+    model = next(iter(_models(config).values()))
+    source = data_folder(config.data, "orientation")
+    if config.part not in ("unseen", "all"):
+        raise InputError(f"the part {config.part}", where="--part", right="unseen or all for the orientation task")
+    scores = score_folder(model, source, unseen=config.part == "unseen")
+    figures, spans = figures_of(scores), {}
+    for rival in ("vqf", "hard_iron"):
+        for group in ("disturbed", "undisturbed"):
+            name = f"rmse_total_ratio_to_{rival}_{group}"
+            spans[name] = interval(scores, rival, disturbed=group == "disturbed", seed=config.seed)
+    console, table = Console(), Table("trial", *(f"{m} total / heading / incl., deg" for m in METHODS), box=None)
+    for one in scores:
+        cells = [one.rmse[m] for m in METHODS]
+        table.add_row(one.name, *(f"{c.total_deg:.2f} / {c.heading_deg:.2f} / {c.inclination_deg:.2f}" for c in cells))
+    console.print(table)
+    for name, value in figures.items():
+        if "ratio" in name:
+            low, high = spans.get(name, (float("nan"),) * 2)
+            console.print(
+                f"{name} {value:.3f}" + (f" [{low:.3f}, {high:.3f}]" if name in spans else ""), soft_wrap=True
+            )
+    if config.json:
+        command = ["knuckle", "eval", "hiss", *argv]
+        finite = {name: span for name, span in spans.items() if span[0] == span[0]}
+        Figures(command, asdict(config), config.seed, len(scores), figures, finite).write(Path(config.json))
+        sys.stdout.write(f"figures written to {config.json}\n")
     return 0
 
 

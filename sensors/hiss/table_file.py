@@ -45,7 +45,7 @@ def stamps_of(column: Array, name: str, *, where: str) -> NDArray[np.int64]:
     if not 1e-5 <= step_s <= 100.0:
         what = f"'{name}' has steps of {step_s:g} s"
         raise RecordingError(what, where=where, right="seconds, or a name that ends in _ms, _us or _ns")
-    return np.rint((column - column[0]) * factor).astype(np.int64)
+    return np.asarray(np.rint((column - column[0]) * factor), dtype=np.int64)
 
 
 def _csv(path: Path, columns: Sequence[str]) -> list[list[float]]:

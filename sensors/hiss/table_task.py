@@ -80,7 +80,7 @@ def _piece(name: str, stamps: NDArray[np.int64], inputs: Array, targets: Array, 
     latest = np.searchsorted(stamps, ends + SLACK_NS, side="right") - 1
     own = np.concatenate([[True], np.diff(latest) > 0])  # a period without rows has no target of its own
     rows = np.where(own[:, None], targets[latest], np.nan)
-    return Trial(name, "", box_mean(stamps, inputs, rate_hz), rows, np.isfinite(rows).all(axis=1))
+    return Trial(name, "", box_mean(stamps, inputs, rate_hz), rows, np.asarray(np.isfinite(rows).all(axis=1)))
 
 
 def _require_rate(stamps: NDArray[np.int64], rate_hz: float, where: str) -> None:

@@ -10,27 +10,31 @@ from typing import Any
 import numpy as np
 
 from knuckle.core.errors import InputError, unknown_name
-from knuckle.sensors.hiss import skin_task, splits, table_task, velocity_task
+from knuckle.sensors.hiss import orientation_task, skin_task, splits, table_task, velocity_task
 from knuckle.sensors.hiss.features import FeatureConfig
 from knuckle.sensors.hiss.pieces import Augment
 from knuckle.sensors.hiss.train_config import LearnConfig
-from knuckle.sensors.hiss.trial import Channels, Trial
+from knuckle.sensors.hiss.trial import CHUNK, Channels, Trial
 
-TASKS = ("skin", "table", "velocity")
+TASKS = ("orientation", "skin", "table", "velocity")
+_BROAD = "BROAD (Laidig, Caruso, Cereatti, Seel, Data 6(7), 2021, doi 10.3390/data6070072), CC BY 4.0"
+_BROAD_LICENCE = "Apache-2.0; trained on BROAD, CC BY 4.0, Laidig, Caruso, Cereatti, Seel 2021"
 
 
 @dataclass(frozen=True)
 class Task:
     """One task with its options: ``facts`` say both, and `task_of` makes the same task of them again.
 
-    ``load`` makes trials of a folder (or a file); ``split`` divides them; ``augment`` varies one in training;
-    ``features`` and ``learn`` are what a training begins from; ``data`` and ``licence`` go into the card.
+    ``load`` makes trials of a folder (or a file), ``load_training`` variants of them too; ``split`` divides them;
+    ``augment`` varies one in training; ``features`` and ``learn`` are what a training begins from; ``data`` and
+    ``licence`` go into the card.
     """
 
     facts: dict[str, Any]
     channels: Channels
     split: splits.Split
     load: Callable[[Path], list[Trial]]
+    load_training: Callable[[Path], list[Trial]]
     augment: Augment | None
     features: FeatureConfig
     learn: LearnConfig
@@ -69,11 +73,31 @@ def _velocity(options: Mapping[str, str]) -> Task:
         channels=velocity_task.channels(frame),
         split=splits.VELOCITY,
         load=lambda folder: velocity_task.load_trials(folder, frame),
+        load_training=lambda folder: velocity_task.load_trials(folder, frame),
         augment=_any_heading if frame == "level" else None,
         features=FeatureConfig(),
         learn=LearnConfig(window_s=12.0),
-        data="BROAD (Laidig, Caruso, Cereatti, Seel, Data 6(7), 2021, doi 10.3390/data6070072), CC BY 4.0",
-        licence="Apache-2.0; trained on BROAD, CC BY 4.0, Laidig, Caruso, Cereatti, Seel 2021",
+        data=_BROAD,
+        licence=_BROAD_LICENCE,
+    )
+
+
+def _orientation(options: Mapping[str, str]) -> Task:
+    _only(options, {"variants"})
+    text = options.get("variants", "4")
+    if not text.isdigit() or int(text) > 100:
+        raise InputError(f"{text} variants", where="--options variants", right="a number from 0 to 100")
+    return Task(
+        facts={"name": "orientation", "variants": text},
+        channels=orientation_task.channels(),
+        split=splits.ORIENTATION,
+        load=orientation_task.load_trials,
+        load_training=lambda folder: orientation_task.load_trials(folder, int(text)),
+        augment=None,
+        features=FeatureConfig(deltas=False),
+        learn=LearnConfig(window_s=40.0),
+        data=f"{_BROAD}, and {text} variants of each trial with simulated magnets",
+        licence=_BROAD_LICENCE,
     )
 
 
@@ -84,6 +108,7 @@ def _skin(options: Mapping[str, str]) -> Task:
         channels=skin_task.channels(),
         split=splits.STROKES,
         load=skin_task.load_trials,
+        load_training=skin_task.load_trials,
         augment=None,
         features=FeatureConfig(rest=5),
         learn=LearnConfig(window_s=30.0),
@@ -122,9 +147,10 @@ def _table(options: Mapping[str, str]) -> Task:
         channels=columns.channels(),
         split=splits.STROKES,
         load=lambda source: table_task.load_trials(source, columns),
+        load_training=lambda source: table_task.load_trials(source, columns),
         augment=None,
         features=FeatureConfig(clip=1e12),
-        learn=LearnConfig(window_s=120.0 * table_task.CHUNK / rate_hz),
+        learn=LearnConfig(window_s=120.0 * CHUNK / rate_hz),
         data="recordings of the user's own",
         licence="that of the recordings",
     )
@@ -143,6 +169,7 @@ def _only(options: Mapping[str, str], known: set[str]) -> None:
 
 
 _MAKE: dict[str, Callable[[Mapping[str, str]], Task]] = {
+    "orientation": _orientation,
     "skin": _skin,
     "table": _table,
     "velocity": _velocity,

@@ -1,0 +1,109 @@
+"""VQF corrected by a learned model, as a streaming estimator: VQF itself wherever the model is not sure."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from vqf import VQF
+
+from knuckle.core import rotations
+from knuckle.core.errors import InputError
+from knuckle.sensors import estimator_state
+from knuckle.sensors.estimator import Array, Estimate, ImuSample
+from knuckle.sensors.hard_iron import HardIron, HardIronConfig
+from knuckle.sensors.hiss.box_mean import BoxMean
+from knuckle.sensors.hiss.heading_gate import GateConfig, gated
+from knuckle.sensors.hiss.orientation_task import RATE_HZ, channels, heading_between
+from knuckle.sensors.hiss.streaming import SensorStream
+from knuckle.sensors.vqf_estimator import VqfConfig, VqfEstimator
+
+_KIND = "vqf corrected"
+_UT = 1e6
+
+
+class CorrectedVqf:
+    """An `Estimator`: nine axes at ``rate_hz``; samples without ``mag`` go to VQF alone and keep the last correction.
+
+    The correction of a chunk holds until the next one is over. InputError for a model of another task.
+    """
+
+    def __init__(self, model: SensorStream, rate_hz: float, gate: GateConfig | None = None) -> None:
+        if model.card.channels != channels():
+            task = model.card.training.task.get("name")
+            right = "a model of the task orientation"
+            raise InputError(f"a model of the task {task}", where=model.card.card.name, right=right)
+        self._model, self._gate, self._rate_hz = model, gate or GateConfig(), rate_hz
+        config = HardIronConfig()
+        self._every = max(1, round(config.period_s * rate_hz))
+        self._iron, self._since = HardIron(config), 0
+        self._vqf, self._rival = VqfEstimator(VqfConfig(rate_hz=rate_hz)), VQF(1.0 / rate_hz)
+        self._mean = BoxMean(RATE_HZ, len(channels().inputs))
+        self._delta, self._begun = 0.0, False
+        self._turn, self._variance = 0.0, math.nan
+
+    def push(self, stamp_ns: int, sample: ImuSample) -> Estimate:
+        """VQF's estimate, turned about the vertical by the newest correction."""
+        estimate = self._vqf.push(stamp_ns, sample)
+        if sample.mag is not None:
+            for end_ns, row in self._mean.push(stamp_ns, self._row(estimate.orientation, sample, sample.mag)):
+                found = self._model.push(end_ns, row)
+                if found is not None:
+                    self._variance = float(found.covariance[0, 0])
+                    self._turn = float(gated(found.mean[0], np.sqrt(self._variance), self._gate))
+        turn = rotations.from_axis_angle(np.array([0.0, 0.0, 1.0]), self._turn)
+        covariance = estimate.covariance
+        if covariance is not None and math.isfinite(self._variance):
+            covariance = covariance.copy()
+            covariance[2, 2] = self._variance
+        return Estimate(stamp_ns, rotations.multiply(turn, estimate.orientation), covariance)
+
+    def state(self) -> bytes:
+        """All that the next `push` depends on."""
+        return estimator_state.encode(_KIND, self._values())
+
+    def restore(self, state: bytes) -> None:
+        """Go on from ``state`` bit for bit; InputError where it is of another model."""
+        values = estimator_state.decode(_KIND, state, self._values())
+        self._model.restore(values["model"].encode())
+        self._vqf.restore(values["vqf"].encode())
+        self._rival.state = values["rival"]
+        self._iron.set_values(values["iron"])
+        self._mean.restore(values["mean"])
+        self._since, self._begun = values["since"], values["begun"]
+        self._delta, self._turn, self._variance = (float(values[n]) for n in ("delta", "turn", "variance"))
+
+    def _row(self, q: Array, sample: ImuSample, mag: Array) -> Array:
+        """The model's inputs at a sample, as `orientation_task.filtered` has them."""
+        bias = self._iron.bias
+        clean = mag - bias
+        self._rival.update(sample.gyr, sample.acc, clean)
+        delta = float(heading_between(self._vqf.without_field(), q))
+        step = (delta - self._delta + math.pi) % (2.0 * math.pi) - math.pi if self._begun else 0.0
+        self._delta, self._begun = delta, True
+        scalars = [
+            float(heading_between(q, self._rival.getQuat9D())),
+            step * self._rate_hz,
+            float(self._vqf.field_disturbed()),
+            float(np.linalg.norm(bias)) * _UT,
+        ]
+        vectors = [rotations.rotate(q, mag) * _UT, rotations.rotate(q, clean) * _UT, rotations.rotate(q, sample.gyr)]
+        self._since += 1
+        if self._since == self._every:
+            self._since = 0
+            self._iron.observe(self._vqf.without_field(), mag, float(np.linalg.norm(sample.gyr)))
+        return np.concatenate([*vectors, np.array(scalars)])
+
+    def _values(self) -> dict[str, object]:
+        return {
+            "model": self._model.state().decode(),
+            "vqf": self._vqf.state().decode(),
+            "rival": dict(self._rival.state),
+            "iron": self._iron.values(),
+            "mean": self._mean.state(),
+            "since": self._since,
+            "begun": self._begun,
+            "delta": self._delta,
+            "turn": self._turn,
+            "variance": self._variance,
+        }

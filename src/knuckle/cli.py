@@ -75,6 +75,7 @@ COMMANDS: dict[str, Command] = {
     "bench hand": Command(
         "time the servo loop of a hand over virtual servos", "knuckle.hardware.dynamixel.bench_command:bench_hand"
     ),
+    "bench ssm": Command("time state-space layers beside torch and onnxruntime", "knuckle.nn.commands:bench_ssm"),
     "bench soak": Command("a whole graph under random faults, for long", "knuckle_ros.commands.bench_soak:bench_soak"),
     "bench bus": Command("time the bus: commands and depth frames", "knuckle_ros.commands.bench_bus:bench_bus"),
 }

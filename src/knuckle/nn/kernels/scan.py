@@ -18,7 +18,10 @@ from knuckle.core.errors import InputError, RunError
 from knuckle.nn.kernels.arguments import ScanArguments, pointer, strided
 from knuckle.nn.kernels.library import instruction_set, library
 
-CHUNK = 32
+CHUNK = 64
+LARGE = 8 << 20
+"""Bytes from which a tensor is asked to lie on huge pages."""
+
 LANES = 16
 """The widest vector of any instruction set, in float32: channels of kept states are padded to it."""
 
@@ -93,9 +96,9 @@ class _Scan(torch.autograd.Function):
     ) -> tuple[Tensor, Tensor]:
         batch, width, length = u.shape
         states = A.shape[1]
-        out, last = torch.empty_like(u), u.new_empty(batch, width, states)
+        out, last = _fresh(torch.empty_like(u)), u.new_empty(batch, width, states)
         padded = -(-width // LANES) * LANES
-        starts = u.new_empty(batch, -(-length // CHUNK), states, padded) if keep else None
+        starts = _fresh(u.new_empty(batch, -(-length // CHUNK), states, padded)) if keep else None
         arguments = ScanArguments(batch, width, states, length, CHUNK, padded, softplus)
         for name, x in (("u", u), ("delta", delta), ("z", z), ("B", B), ("C", C), ("out", out)):
             setattr(arguments, name, strided(x))
@@ -133,7 +136,14 @@ class _Scan(torch.autograd.Function):
 
 def _like(x: Tensor | None) -> Tensor | None:
     """Room for the gradient of ``x``: dense, since ``x`` may be expanded over an axis whose elements it shares."""
-    return None if x is None else torch.empty_like(x)
+    return None if x is None else _fresh(torch.empty_like(x))
+
+
+def _fresh(x: Tensor) -> Tensor:
+    """``x`` itself, on huge pages where it is large and the system has them."""
+    if x.nbytes >= LARGE:
+        library().knuckle_prepare(ctypes.c_void_p(x.data_ptr()), ctypes.c_int64(x.nbytes))
+    return x
 
 
 def _run(name: str, chosen: int, dtype: torch.dtype, arguments: ScanArguments) -> None:

@@ -1,4 +1,8 @@
 // The functions that Python calls. Each takes the instruction set by number; which ones this machine has is asked once.
+#ifdef __linux__
+#include <sys/mman.h>
+#endif
+
 #include "table.hpp"
 
 #define EXPORT extern "C" __attribute__((visibility("default")))
@@ -36,9 +40,22 @@ constexpr int UNSUPPORTED = 2;
 using namespace knuckle;
 
 // Grows with every change of a struct or function below; Python refuses a library of another version.
-EXPORT int knuckle_version() { return 2; }
+EXPORT int knuckle_version() { return 3; }
 
 EXPORT int knuckle_supports(int set) { return table_of(set) != nullptr; }
+
+// Asks for huge pages where `bytes` from `start` will be written for the first time: fresh memory of a long sequence
+// otherwise costs a page fault every 4 kB, a tenth of a scan's time. Nothing is lost where there are none.
+EXPORT void knuckle_prepare(void* start, int64_t bytes) {
+#if defined(__linux__) && defined(MADV_HUGEPAGE)
+    constexpr uintptr_t PAGE = 4096;
+    const uintptr_t begin = (reinterpret_cast<uintptr_t>(start) + PAGE - 1) / PAGE * PAGE;
+    const uintptr_t end = (reinterpret_cast<uintptr_t>(start) + static_cast<uintptr_t>(bytes)) / PAGE * PAGE;
+    if (end > begin) madvise(reinterpret_cast<void*>(begin), end - begin, MADV_HUGEPAGE);
+#else
+    (void)start, (void)bytes;
+#endif
+}
 
 EXPORT int knuckle_scan_forward(int set, int wide, const ScanArguments* arguments) {
     const Table* table = table_of(set);

@@ -208,6 +208,7 @@ def test_a_commander_that_is_killed_leaves_the_hand_in_hold(rig, link):
         signal.pause()
 
     with forked(command) as commander:
+        os.close(write)
         assert os.read(read, 1) == b"."
         for _ in range(20):
             cycle(rig, link)
@@ -215,7 +216,6 @@ def test_a_commander_that_is_killed_leaves_the_hand_in_hold(rig, link):
         os.kill(commander, signal.SIGKILL)
         until(lambda: state_of(rig) is State.HOLD, lambda: cycle(rig, link))
     os.close(read)
-    os.close(write)
     assert rig.hand.status().reason == "commander 'policy' died"
     assert link.alive
 

@@ -163,7 +163,7 @@ def probe(free_domain: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[BusProb
     bus.close()
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def free_domain() -> int:
     """A ROS domain that this test process has for itself."""
     return 20 + os.getpid() % 60
@@ -172,10 +172,36 @@ def free_domain() -> int:
 @pytest.fixture
 def run_graph(free_domain: int) -> Iterator[Callable[..., GraphRun]]:
     """Start a graph; whatever the test leaves is ended, and nothing of it may be left."""
+    yield from _runs(free_domain)
+
+
+@pytest.fixture(scope="module")
+def shared_environment() -> Iterator[pytest.MonkeyPatch]:
+    """Changes of the environment for all tests of a module."""
+    with pytest.MonkeyPatch.context() as changes:
+        changes.setenv("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
+        yield changes
+
+
+@pytest.fixture(scope="module")
+def shared_probe(free_domain: int, shared_environment: pytest.MonkeyPatch) -> Iterator[BusProbe]:
+    """``probe`` for all tests of a module that share a graph."""
+    bus = BusProbe(free_domain)
+    yield bus
+    bus.close()
+
+
+@pytest.fixture(scope="module")
+def run_shared_graph(free_domain: int) -> Iterator[Callable[..., GraphRun]]:
+    """``run_graph`` for all tests of a module that leave the graph as they found it."""
+    yield from _runs(free_domain)
+
+
+def _runs(domain: int) -> Iterator[Callable[..., GraphRun]]:
     runs: list[GraphRun] = []
 
     def start(graph: str, *arguments: str, path: str = "") -> GraphRun:
-        runs.append(GraphRun(graph, arguments, free_domain, path))
+        runs.append(GraphRun(graph, arguments, domain, path))
         return runs[-1]
 
     yield start

@@ -37,19 +37,19 @@ class HardIronConfig:
     """The filter's noises and when it is believed."""
 
     period_s: float = setting(0.07, "time between two updates", low=1e-4, high=1.0, unit="s")
-    noise: float = setting(3.0, "noise of a reading, with what the room adds", low=0.01, high=100.0, unit="uT")
+    noise: float = setting(4.0, "noise of a reading, with what the room adds", low=0.01, high=100.0, unit="uT")
     field_walk: float = setting(0.3, "walk of the place's field", low=0.0, high=100.0, unit="uT/sqrt(s)")
     iron_walk: float = setting(0.3, "walk of b, while it turns", low=0.0, high=100.0, unit="uT/sqrt(s)")
     iron_first: float = setting(5.0, "deviation of b at first", low=0.0, high=1000.0, unit="uT")
-    surprise: float = setting(4.0, "mean square innovation, of the noise's, that is too large", low=1.0, high=100.0)
-    surprise_s: float = setting(2.0, "time over which that mean is taken", low=0.01, high=100.0, unit="s")
-    field_boost: float = setting(3.0, "how much faster the field walks then", low=1.0, high=1000.0)
-    iron_boost: float = setting(30.0, "how much faster b walks then", low=1.0, high=1000.0)
+    surprise: float = setting(2.0, "mean square innovation, of the noise's, that is too large", low=1.0, high=100.0)
+    surprise_s: float = setting(0.5, "time over which that mean is taken", low=0.01, high=100.0, unit="s")
+    field_boost: float = setting(1.0, "how much faster the field walks then", low=1.0, high=1000.0)
+    iron_boost: float = setting(50.0, "how much faster b walks then", low=1.0, high=1000.0)
     turning: float = setting(1.0, "rate from which the sensor turns well enough", low=1e-3, high=100.0, unit="rad/s")
-    rival_s: float = setting(1.0, "time constant of the rival", low=0.01, high=100.0, unit="s")
-    compare_s: float = setting(3.0, "time over which the two are compared", low=0.01, high=100.0, unit="s")
-    floor: float = setting(1.5, "innovation that says nothing", low=0.01, high=100.0, unit="uT")
-    believed: float = setting(0.3, "share of the rival's mean square from which on b counts", low=0.0, high=1.0)
+    rival_s: float = setting(0.33, "time constant of the rival", low=0.01, high=100.0, unit="s")
+    compare_s: float = setting(1.5, "time over which the two are compared", low=0.01, high=100.0, unit="s")
+    floor: float = setting(1.0, "innovation that says nothing", low=0.01, high=100.0, unit="uT")
+    believed: float = setting(0.7, "share of the rival's mean square from which on b counts", low=0.0, high=1.0)
 
 
 class HardIron:

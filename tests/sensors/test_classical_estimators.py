@@ -236,3 +236,13 @@ def test_the_costs_of_a_reading_do_not_grow():
         iron.observe(*reading)
         sizes.add(sum(np.size(v) for v in iron.values().values()))
     assert len(sizes) == 1
+
+
+@pytest.mark.data
+def test_a_published_trial_with_a_magnet_attached_is_estimated_better_than_by_plain_vqf(broad_trial):
+    recording = broad_trial("34")
+    plain = run(VqfEstimator(VqfConfig(rate_hz=recording.rate_hz)), recording)
+    corrected = run(HardIronVqfEstimator(HardIronVqfConfig(rate_hz=recording.rate_hz)), recording)
+    before, after = (rmse(estimates, recording.truth, recording.movement) for estimates in (plain, corrected))
+    assert after.heading_deg < 0.6 * before.heading_deg
+    assert after.inclination_deg == pytest.approx(before.inclination_deg, abs=1e-9)

@@ -12,7 +12,7 @@ from knuckle.core.errors import InputError
 from knuckle.policy.offline.transitions import Transitions
 from knuckle.policy.offline_data.episode import Episode, Floats
 from knuckle.policy.offline_data.observation_scale import ObservationScale
-from knuckle.policy.offline_data.reward_scale import scaled_rewards
+from knuckle.policy.offline_data.reward_scale import flat_warning, scaled_rewards
 
 TOLERANCE = 1e-5
 """How far an action may be outside the space: what is stored in single precision was rounded."""
@@ -139,6 +139,11 @@ class Dataset:
         pairs = zip(self.episodes, arrays, strict=True)
         episodes = tuple(replace(episode, rewards=rewards) for episode, rewards in pairs)
         return replace(self, episodes=episodes, reward_rule=rule, reward_factor=factor)
+
+    def flat_warning(self) -> str:
+        """One line where the chi-square dual of O-DICE would be flat at too many of its rewards, see `reward_scale`."""
+        what = "rewards as recorded" if self.reward_rule == "none" else "scaled rewards"
+        return flat_warning(np.concatenate([episode.rewards for episode in self.episodes]), what=what)
 
     def normalise_observations(self, scale: ObservationScale | None = None) -> Dataset:
         """Observations less their mean, over their deviation; or by ``scale``, that of other data."""

@@ -74,7 +74,7 @@ def describe_data(data: Dataset) -> Described:
     still = [k for k in range(data.observations) if _still(data, k)]
     if still:
         notes.append(f"observations {', '.join(map(str, still))} never change")
-    counts, edges = np.histogram(returns, bins=BINS if returns.max() > returns.min() else 1)
+    counts, edges = np.histogram(returns, bins=min(BINS, len(np.unique(returns))))
     return Described(figures, intervals, tuple(note for note in notes if note), counts, edges)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import zipfile
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,6 +12,9 @@ from numpy.typing import NDArray
 from knuckle.core.errors import InputError
 from knuckle.policy.offline_data.dataset import Dataset
 from knuckle.policy.offline_data.episode import Episode, episode_of
+
+NAMES = ("observations", "actions", "rewards", "terminated", "truncated")
+RIGHT = f"an .npz with {', '.join(NAMES)}"
 
 
 def from_arrays(
@@ -30,6 +35,29 @@ def from_arrays(
     wide = (episodes[0].actions.shape[1],)
     least, most = (np.broadcast_to(np.asarray(bound, dtype=np.float32), wide).copy() for bound in (low, high))
     return Dataset(name, episodes, least, most, environment)
+
+
+def array_names(path: Path) -> set[str]:
+    """The names of the arrays in the .npz at ``path``; InputError where it cannot be read."""
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            return set(stored.files)
+    except (OSError, ValueError, EOFError, AttributeError, zipfile.BadZipFile) as error:
+        raise InputError(f"the arrays cannot be read ({error})", where=str(path), right=RIGHT) from error
+
+
+def read_arrays(path: Path) -> Dataset:
+    """The data set in an .npz of arrays called as `from_arrays` calls them; ``low`` and ``high`` are -1 and 1 where
+    they are missing. InputError where it cannot be read, or lacks one of the others but ``next_observations``."""
+    names = array_names(path)
+    if missing := [name for name in NAMES if name not in names]:
+        raise InputError(f"no {', '.join(missing)} in it", where=str(path), right=RIGHT)
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            arrays = {name: stored[name] for name in (*NAMES, "next_observations", "low", "high") if name in names}
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise InputError(f"the arrays cannot be read ({error})", where=str(path), right=RIGHT) from error
+    return from_arrays(**arrays, name=path.stem)
 
 
 def episodes_of(

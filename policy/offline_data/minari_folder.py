@@ -89,7 +89,8 @@ def read_minari(path: Path) -> Dataset:
         what = f"its metadata promise {raw['total_steps']} steps and {steps} are there"
         raise InputError(what, where=str(path), right=RIGHT)
     name = str(told.get("name") or raw.get("dataset_id") or path.name)
-    return Dataset(name, episodes, low, high, str(told.get("environment") or _environment(raw)))
+    hand = f"knuckle/{told['hand']}" if "hand" in told else ""  # what `knuckle collect` writes
+    return Dataset(name, episodes, low, high, str(told.get("environment") or _environment(raw) or hand))
 
 
 def _metadata(path: Path) -> dict[str, Any]:
@@ -140,6 +141,7 @@ def _episode(arrays: Mapping[str, Any], facts: Mapping[str, Any], where: str) ->
     if noted is not None and "succeeded" not in told:
         told["succeeded"] = bool(np.any(noted))
     ended = bool(steps and over[-1])
+    told.setdefault("time_limit", bool(steps and cut[-1]))
     return episode_of(arrays["observations"], arrays["actions"], arrays["rewards"], ended, told, where=where)
 
 

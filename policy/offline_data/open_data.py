@@ -11,7 +11,7 @@ from knuckle.policy.offline_data.dataset import Dataset
 
 RECORDED = Path("runs/offline")
 """Where recordings are looked for by name."""
-KINDS = "a Minari folder, the --out of a knuckle collect, a D4RL .hdf5 or the door demonstrations .npz"
+KINDS = "a Minari folder, the --out of a knuckle collect, a D4RL .hdf5, an .npz of arrays or of door demonstrations"
 
 
 def open_data(source: str, *, time_limit: int = 0) -> Dataset:
@@ -35,9 +35,10 @@ def open_data(source: str, *, time_limit: int = 0) -> Dataset:
 
         return read_d4rl(path, time_limit=time_limit)
     if suffix == ".npz":
-        from knuckle.policy.offline_data.door import door_demonstrations
+        from knuckle.policy.offline_data.door import ARRAYS, door_demonstrations
+        from knuckle.policy.offline_data.flat_rows import array_names, read_arrays
 
-        return door_demonstrations(path)
+        return door_demonstrations(path) if array_names(path) >= set(ARRAYS) else read_arrays(path)
     if suffix in (".pkl", ".pickle"):
         what = "a pickle is not read: it may run anything"
         raise InputError(what, where=str(path), right="load it yourself and give the object to from_replay_buffer")

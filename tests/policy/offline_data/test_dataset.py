@@ -86,6 +86,7 @@ def test_the_trap_of_the_chi_square_dual_is_said(data: Dataset) -> None:
     antmaze = replace(data, episodes=sparse).scale_rewards("minus_three")
     rewards = antmaze.transitions().rewards
     assert flat_share(rewards) == 1.0
+    assert antmaze.flat_warning() == flat_warning(rewards) and data.flat_warning() == ""
     assert flat_warning(rewards).startswith("100% of the scaled rewards lie below -2")
     assert flat_warning(np.array([0.0, -1.9, 3.0])) == ""
     # The dual itself: its slope is w = max(d/2 + 1, 0) where it is not flat, 0 below -2.

@@ -19,10 +19,12 @@ from minari.dataset.minari_storage import MinariStorage
 from stable_baselines3.common.buffers import ReplayBuffer
 
 from knuckle.core.errors import InputError
+from knuckle.policy.collect.minari_dataset import write_dataset
+from knuckle.policy.collect.recorder import Episode as Collected
 from knuckle.policy.offline_data.d4rl_file import read_d4rl
 from knuckle.policy.offline_data.dataset import Dataset
 from knuckle.policy.offline_data.door import door_demonstrations, door_starts
-from knuckle.policy.offline_data.flat_rows import from_arrays
+from knuckle.policy.offline_data.flat_rows import from_arrays, read_arrays
 from knuckle.policy.offline_data.minari_folder import read_minari, write_minari
 from knuckle.policy.offline_data.open_data import open_data
 from knuckle.policy.offline_data.sb3_buffer import from_replay_buffer
@@ -315,8 +317,40 @@ def test_broken_demonstrations_are_refused(tmp_path: Path, change: dict[str, Any
     with pytest.raises(InputError, match=said):
         door_demonstrations(demonstrations(tmp_path / "door.npz", **change))
     (tmp_path / "door.npz").write_bytes(b"no npz")
-    with pytest.raises(InputError, match="cannot be read"):
-        door_demonstrations(tmp_path / "door.npz")
+    for read in (door_demonstrations, read_arrays):
+        with pytest.raises(InputError, match="cannot be read"):
+            read(tmp_path / "door.npz")
+
+
+def test_arrays_in_an_npz_are_read_by_their_names(data: Dataset, tmp_path: Path) -> None:
+    rows = data.transitions()
+    names = ("observations", "actions", "rewards", "terminated", "truncated", "next_observations")
+    arrays = {name: getattr(rows, name) for name in names}
+    np.savez(tmp_path / "mine.npz", **arrays)
+    made = open_data(str(tmp_path / "mine.npz"))
+    assert made.name == "mine" and [len(e) for e in made.episodes] == [len(e) for e in data.episodes]
+    np.savez(tmp_path / "wide.npz", **arrays, low=np.array(-2.0), high=np.array([2.0, 3.0]))
+    assert open_data(str(tmp_path / "wide.npz")).high.tolist() == [2.0, 3.0]
+    np.savez(tmp_path / "less.npz", observations=rows.observations)
+    with pytest.raises(InputError, match="no actions, rewards, terminated, truncated in it"):
+        open_data(str(tmp_path / "less.npz"))
+
+
+def test_a_collection_of_the_planners_is_read_with_its_ends_and_successes(tmp_path: Path) -> None:
+    rng, episodes = np.random.default_rng(0), []
+    for k, (declared, dropped, won) in enumerate(((True, False, True), (False, True, False), (False, False, False))):
+        facts = {"placement_seed": k, "declared_done": declared, "dropped": dropped, "succeeded": won}
+        seen, done = rng.standard_normal((4, 87)).astype(np.float32), rng.uniform(-1, 1, (3, 9)).astype(np.float32)
+        episodes.append(Collected(seen, done, seen[:, 0], facts))
+    told = {"hand": "dclaw3", "world": "table"}
+    (tmp_path / "some").mkdir()
+    write_dataset(tmp_path / "some" / "minari", episodes, name="knuckle/some-v0", controller="mpc", description=told)
+    made = open_data(str(tmp_path / "some"))
+    assert (made.name, made.environment, made.observations, made.actions) == ("some", "knuckle/dclaw3", 87, 9)
+    assert [e.terminated for e in made.episodes] == [True, True, False]
+    assert [e.succeeded for e in made.episodes] == [True, False, False]
+    assert [bool(e.facts["time_limit"]) for e in made.episodes] == [False, False, True]
+    assert [e.total for e in made.episodes] == [1.0, 0.0, 0.0]
 
 
 @pytest.mark.data

@@ -50,7 +50,7 @@ def eval_tracker(argv: list[str]) -> int:
     from knuckle.perception.tracking.rivals import rival
     from knuckle.perception.tracking.weights_folder import SHIPPED
 
-    console = Console()
+    console = Console(width=max(120, Console().width))
     names = [name for name in config.models.split("+") if name]
     for name in names:
         rival(name)
@@ -116,14 +116,13 @@ def print_table(
 
     assert isinstance(console, Console)
     columns = ("hota", "assa", "deta", "idf1", "mota", "idsw", "kept_5", "kept_10", "kept_20")
-    table = Table("model", *columns, "ms a frame", box=None, pad_edge=False)
+    table = Table("model", *columns, "ms", box=None, pad_edge=False)
     for name in results:
         cells = []
         for column in columns:
             value, interval = figures[f"{column}_{name}"], bounds.get(f"{column}_{name}")
-            digits = 1 if column == "idsw" else 3
-            around = f" [{interval[0]:.{digits}f}, {interval[1]:.{digits}f}]" if interval and column == "hota" else ""
-            cells.append(f"{value:.{digits}f}{around}")
+            around = f" [{interval[0]:.3f}, {interval[1]:.3f}]" if interval and column == "hota" else ""
+            cells.append(f"{value:.1f}" if column == "idsw" else f"{value:.3f}{around}")
         table.add_row(name, *cells, f"{figures[f'cpu_{name}_ms']:.2f}")
     console.print(table)
 

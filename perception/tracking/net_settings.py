@@ -11,12 +11,12 @@ from knuckle.core.config import setting
 class FitConfig:
     """How a network is trained."""
 
-    updates: int = setting(6000, "updates of the weights", low=1, high=10_000_000)
+    updates: int = setting(1500, "updates of the weights", low=1, high=10_000_000)
     round: int = setting(100, "updates between checkpoints", low=1, high=100_000)
-    batch: int = setting(256, "tracks at once", low=1, high=65_536)
-    rate: float = setting(3e-3, "largest step of AdamW, cosine to a hundredth", low=1e-6, high=1.0)
+    batch: int = setting(128, "tracks at once", low=1, high=65_536)
+    rate: float = setting(4e-3, "largest step of AdamW, cosine to a hundredth", low=1e-6, high=1.0)
     decay: float = setting(0.01, "weight decay", low=0.0, high=1.0)
-    warm: int = setting(100, "updates over which steps grow", low=0, high=100_000)
+    warm: int = setting(50, "updates over which steps grow", low=0, high=100_000)
     clip: float = setting(1.0, "largest norm of a gradient", low=1e-3, high=1e3)
 
 

@@ -19,7 +19,7 @@ from knuckle.perception.tracking.track_ssm_motion import TrackSsmMotion
 from knuckle.perception.tracking.weights_folder import load_weights
 
 Weights = dict[str, Floats]
-NOISE_SCALES = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0)
+NOISE_SCALES = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
 
 
 @dataclass(frozen=True)

@@ -89,7 +89,8 @@ def train_tracker(argv: list[str]) -> int:
         console.print("training is not complete: the same command goes on with it")
         return 0
     if "tuned" in parts:
-        work.tune(config.models.split("+"), held[: config.tune_films])
+        spaced = held[:: max(1, len(held) // config.tune_films)]
+        work.tune(config.models.split("+"), spaced[: config.tune_films])
     console.print(f"weights in {run / WEIGHTS}")
     return 0
 
@@ -167,7 +168,7 @@ class _Work:
         save_weights(self.folder, name, tensors, facts, self.source, own["history"], self.rate_hz)
 
     def tune(self, names: list[str], films: list[Sequence]) -> None:
-        """Tune every model; what there is of others in tuned.json stays."""
+        """Tune every model, from where tuned.json has it already; what there is of others there stays."""
         from knuckle.core.figures import write_text
         from knuckle.perception.tracking.detection_recipe import detect
         from knuckle.perception.tracking.evaluation import TUNED
@@ -181,11 +182,13 @@ class _Work:
         table = read_json(path, "the tuned settings") if path.is_file() else {}
         models = dict(table.get("models", {}))
         for name in names:
-            begin, only = untuned(name), EVERY_SETTING
-            if rival(name).tensors and name != "ridge" and "ridge" in models:
+            begin, only = from_json(models[name], name, str(path)) if name in models else untuned(name), EVERY_SETTING
+            if rival(name).tensors and name != "ridge" and "ridge" in models and name not in models:
                 # What learned models share with the ridge map they take from it: they are dear to run.
                 ridge: Tuned = from_json(models["ridge"], "ridge", str(path))
-                begin, only = replace(ridge, motion={}), TUNED_AFTER_RIDGE
+                begin = replace(ridge, motion={})
+            if rival(name).tensors and name != "ridge":
+                only = TUNED_AFTER_RIDGE
             tuned = tune(name, some, seen, weights_of(name, self.folder), begin, only)
             models[name] = as_json(tuned)
             facts = {"data": self.source, "films": [film.name for film in some], "frames": self.config.tune_frames}

@@ -21,11 +21,11 @@ from knuckle.perception.tracking.tracker_config import TrackerConfig
 
 # In the order of what they are worth; times in frames, as films have different rates.
 TRACKER_CHOICES: dict[str, tuple[float, ...]] = {
-    "high": (0.5, 0.4, 0.6),
-    "start": (0.6, 0.5, 0.7, 0.8),
+    "high": (0.5, 0.3, 0.4, 0.6),
+    "start": (0.6, 0.4, 0.5, 0.7),
     "first_iou": (0.2, 0.05, 0.1, 0.3),
     "noise": (0.05, 0.0, 0.03, 0.08),
-    "coast": (2.0, 0.0, 1.0, 4.0, 8.0),
+    "coast": (2.0, 0.0, 1.0, 4.0, 8.0, 12.0),
     "common_shift": (1.0, 0.0, 0.5),
     "second_iou": (0.35, 0.2, 0.5),
     "memory": (30.0, 20.0, 50.0),

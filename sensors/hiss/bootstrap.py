@@ -40,7 +40,12 @@ def units_of(errors: list[list[Array]]) -> Units:
 
 
 def intervals(units: Units, rng: np.random.Generator) -> tuple[Array, Array]:
-    """95% bounds (M, 2) of each model's mean squared error, and (M, 2) of the first one's by each one's."""
+    """95% bounds (M, 2) of each model's mean squared error, and (M, 2) of the first one's by each one's.
+
+    NaN where there is one unit only.
+    """
+    if len(units.counts) < 2:
+        return (nothing := np.full((units.sums.shape[1], 2), np.nan)), nothing
     drawn = rng.integers(0, len(units.counts), (RESAMPLES, len(units.counts)))
     means = units.sums[drawn].sum(axis=1) / units.counts[drawn].sum(axis=1)[:, None]
     ratios = means[:, :1] / np.maximum(means, 1e-300)

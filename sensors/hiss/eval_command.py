@@ -65,7 +65,8 @@ def eval_hiss(argv: list[str]) -> int:
     _print(models, scores, bounds.tolist(), ratios.tolist(), units.kind)
     if config.json:
         command = ["knuckle", "eval", "hiss", *argv]
-        Figures(command, asdict(config), config.seed, len(trials), figures, spans).write(Path(config.json))
+        known = {name: span for name, span in spans.items() if span[0] == span[0]}
+        Figures(command, asdict(config), config.seed, len(trials), figures, known).write(Path(config.json))
         sys.stdout.write(f"figures written to {config.json}\n")
     if config.plots:
         _draw(Path(config.plots), first, scores[names[0]])

@@ -2,8 +2,8 @@
 
 The plain ones (`plain_odice`, `plain_iql`) are what one writes first: torch's modules, autograd, a pass back for each
 gradient. O-DICE's Adam there goes tensor by tensor, IQL's is torch's default. Both begin with the same weights and are
-given the same batches, so they do the same arithmetic; how far apart their weights end is measured too. The two take
-turns, every few steps. Costs are CPU seconds of this process.
+given the same batches, so they do the same arithmetic: how far their weights are apart after the first few steps is
+measured too. The two take turns, every few steps. Costs are CPU seconds of this process.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ BATCHES = 32
 
 @dataclass
 class Timed:
-    """CPU seconds a step, a number each repeat; ``apart`` is the largest difference of the values' weights at the end,
-    ``weighted_share`` the share of rows whose weight in O-DICE's policy is not 0."""
+    """CPU seconds a step, a number each repeat; ``apart`` is the largest difference of the values' weights after the
+    first steps, ``weighted_share`` the share of rows whose weight in O-DICE's policy is not 0."""
 
     ours: list[float] = field(default_factory=list)
     plain: list[float] = field(default_factory=list)
@@ -68,12 +68,13 @@ def time_odice(config: OdiceConfig, *, seed: int, repeats: int, steps: int) -> T
     def ours(batch: Batch) -> None:
         learner.update(batch, rng)
 
-    timed = _in_turns(ours, plain.update, _batches(config.batch, seed), repeats, steps)
+    timed = Timed()
+    batches = _warm_up(ours, plain.update, _batches(config.batch, seed))
+    timed.apart = float((module_arrays(plain.v) - learner.v.flat).abs().max())
+    _in_turns(timed, ours, plain.update, batches, repeats, steps)
     for batch in _batches(config.batch, seed)[:4]:
         shares.append(1.0 - learner.update(batch, rng, explain=True)["weight_zero_share"])
-        plain.update(batch)
     timed.weighted_share = float(np.mean(shares))
-    timed.apart = float((module_arrays(plain.v) - learner.v.flat).abs().max())
     return timed
 
 
@@ -86,8 +87,10 @@ def time_iql(config: IqlConfig, *, seed: int, repeats: int, steps: int) -> Timed
     def ours(batch: Batch) -> None:
         learner.update(batch, rng)
 
-    timed = _in_turns(ours, plain.update, _batches(config.batch, seed), repeats, steps)
+    timed = Timed()
+    batches = _warm_up(ours, plain.update, _batches(config.batch, seed))
     timed.apart = float((module_arrays(plain.v) - learner.v.flat).abs().max())
+    _in_turns(timed, ours, plain.update, batches, repeats, steps)
     return timed
 
 
@@ -115,14 +118,20 @@ def _batches(count: int, seed: int) -> list[Batch]:
     return [rows.draw(count, rng) for _ in range(BATCHES)]
 
 
-def _in_turns(
-    ours: Callable[[Batch], None], plain: Callable[[Batch], None], batches: list[Batch], repeats: int, steps: int
-) -> Timed:
+Step = Callable[[Batch], None]
+
+
+def _warm_up(ours: Step, plain: Step, batches: list[Batch]) -> list[Batch]:
+    """The first steps of both, which are not timed."""
     torch.set_num_threads(1)
-    timed, done = Timed(), 0
     for step in (ours, plain):
         for batch in batches[:TURN]:
             step(batch)
+    return batches
+
+
+def _in_turns(timed: Timed, ours: Step, plain: Step, batches: list[Batch], repeats: int, steps: int) -> None:
+    done = 0
     for _ in range(repeats):
         timed.load.append(os.getloadavg()[0])
         spent = {"ours": 0.0, "plain": 0.0}
@@ -136,4 +145,3 @@ def _in_turns(
             done += turn
         timed.ours.append(spent["ours"] / steps)
         timed.plain.append(spent["plain"] / steps)
-    return timed

@@ -123,26 +123,30 @@ class Network:
             for part in parts:
                 self._sum(delta[part.rows], x[part.rows], part, k, tape)
             if k == 0:
-                return torch.mm(delta, layer.weight, out=tape.delta[0][:n]) if inward else None
-            delta = torch.mm(delta, layer.weight, out=tape.delta[k][:n])
+                return _times(delta, layer.weight, tape.delta[0][:n]) if inward else None
+            delta = _times(delta, layer.weight, tape.delta[k][:n])
             torch.ops.aten.threshold_backward.grad_input(delta, x, 0.0, grad_input=delta)
             if (below := self.layers[k - 1]).gain is not None:
                 delta = self._through_norm(below, delta, tape, k - 1, parts)
         return None
 
     def _sum(self, delta: Tensor, x: Tensor, part: Part, k: int, tape: Tape) -> None:
-        """The gradient of layer k, from ``delta`` after it and its inputs ``x``; the narrower of both is scaled."""
-        into = part.into.layers[k]
-        if part.scale is None:
-            torch.mm(delta.t(), x, out=into.weight)
+        """The gradient of layer k, from ``delta`` after it and its inputs ``x``; the narrower of both is scaled.
+
+        A product that comes out tall and narrow takes several times as long as its transpose, so that is made.
+        """
+        into, scale = part.into.layers[k], part.scale
+        if scale is None:
             torch.sum(delta, 0, out=into.bias)
-            return
-        torch.mv(delta.t(), part.scale, out=into.bias)
-        if x.shape[1] < delta.shape[1]:
-            torch.mm(delta.t(), x * part.scale[:, None], out=into.weight)
         else:
-            scaled = torch.mul(delta, part.scale[:, None], out=tape.scaled[k][: len(delta)])
-            torch.mm(scaled.t(), x, out=into.weight)
+            torch.mv(delta.t(), scale, out=into.bias)
+        if x.shape[1] < delta.shape[1]:
+            narrow = x if scale is None else x * scale[:, None]
+            into.weight.copy_(torch.mm(narrow.t(), delta).t())
+        else:
+            if scale is not None:
+                delta = torch.mul(delta, scale[:, None], out=tape.scaled[k][: len(delta)])
+            torch.mm(delta.t(), x, out=into.weight)
 
     def _through_norm(self, layer: Layer, delta: Tensor, tape: Tape, k: int, parts: Sequence[Part]) -> Tensor:
         """The gradient before layer k's norm, from ``delta`` after it; the norm's own gradients go into ``parts``.
@@ -160,15 +164,19 @@ class Network:
                     raise AssertionError("a gradient has the form of its network")
                 scale = torch.ones_like(rstd[rows, 0]) if part.scale is None else part.scale
                 by_rstd = scale * rstd[rows, 0]
-                by_both = torch.stack([scale, by_rstd * mean[rows, 0]], dim=1)
-                sums = torch.mm(delta[rows].t(), by_both)
-                into.shift.copy_(sums[:, 0])
-                torch.addmv(sums[:, 1], product[rows].t(), by_rstd, beta=-1.0, out=into.gain)
+                torch.mv(delta[rows].t(), scale, out=into.shift)
+                centred = torch.mv(delta[rows].t(), by_rstd * mean[rows, 0])
+                torch.addmv(centred, product[rows].t(), by_rstd, beta=-1.0, out=into.gain)
         mask = [True, False, False]
         back: Tensor = torch.ops.aten.native_layer_norm_backward(
             delta, z, columns, mean, rstd, layer.gain, layer.shift, mask
         )[0]
         return back
+
+
+def _times(delta: Tensor, weight: Tensor, out: Tensor) -> Tensor:
+    """delta (rows, out) times weight (out, in): an outer product where there is one output."""
+    return torch.mul(delta, weight, out=out) if len(weight) == 1 else torch.mm(delta, weight, out=out)
 
 
 class Weights:

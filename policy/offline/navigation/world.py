@@ -41,7 +41,7 @@ def recorded_walks(seed: int, episodes: int = EPISODES) -> Transitions:
             if len(way) > 1 and np.linalg.norm(ahead) < TURNED:
                 del way[0]
                 continue
-            wanted = speed * ahead / max(np.linalg.norm(ahead), STEP)
+            wanted = speed * ahead / max(float(np.linalg.norm(ahead)), STEP)
             action = np.clip(wanted + SHAKE * speed * rng.standard_normal(2), -1.0, 1.0)
             after = np.clip(at + STEP * action, 0.0, 1.0)
             done = bool(np.linalg.norm(after - np.array(GOAL)) < RADIUS)

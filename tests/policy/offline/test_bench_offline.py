@@ -56,7 +56,7 @@ def test_the_plain_iql_step_gives_the_same_numbers() -> None:
     torch.testing.assert_close(learner.policy.weights.flat, mean, rtol=0.0, atol=1e-11)
 
 
-def test_the_bench_writes_medians_with_ranges_and_how_far_the_two_ended_apart(tmp_path: Path) -> None:
+def test_the_bench_writes_medians_with_ranges_and_how_far_the_two_are_apart(tmp_path: Path) -> None:
     path = tmp_path / "figures.json"
     words = "bench offline --width 16 --policy-width 16 --batch 32 --repeats 2 --steps 7"
     assert main([*words.split(), "--json", str(path)]) == 0
@@ -65,5 +65,5 @@ def test_the_bench_writes_medians_with_ranges_and_how_far_the_two_ended_apart(tm
     for name in ("odice", "iql"):
         low, high = ranges[f"{name}_cpu_ratio"]
         assert 0.0 < low <= figures[f"{name}_cpu_ratio"] <= high
-        assert figures[f"{name}_weights_apart"] < 1e-3
+        assert figures[f"{name}_weights_apart"] < 1e-4
     assert 0.0 < figures["odice_weighted_share"] <= 1.0

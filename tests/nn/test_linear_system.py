@@ -91,6 +91,21 @@ def test_values_and_gradients_are_those_of_the_recurrence_at_every_length(length
 
 
 @pytest.mark.parametrize("low_rank", [False, True])
+@pytest.mark.parametrize("length", [1, 2, 10, 63, 64])
+def test_the_outputs_of_a_short_sequence_are_the_same_without_the_state_after_it(length: int, low_rank: bool):
+    u, x = _inputs(length)
+
+    def whole(system: LinearSystem, u: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
+        return linear_system.run(system, u, None)[0], x
+
+    def short(system: LinearSystem, u: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
+        return linear_system.first_outputs(system, u), x
+
+    system = _system(low_rank)
+    _agree(_with_gradients(short, system, u, x), _with_gradients(whole, system, u, x), 1e-10)
+
+
+@pytest.mark.parametrize("low_rank", [False, True])
 def test_a_float32_sequence_is_right_to_a_few_roundings_where_the_memory_is_long(low_rank: bool):
     system = _system(low_rank)
     slow = system._replace(f_re=1e-3 * system.f_re, f_im=1e-3 * system.f_im, b=1e-2 * system.b)

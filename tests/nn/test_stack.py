@@ -54,6 +54,7 @@ def test_sample_by_sample_equals_the_whole_sequence_from_the_start_and_from_any_
     stack, x = _stack(family), _samples(90)
     whole, end = stack.forward_with_state(x)
     assert torch.equal(stack(x), whole)
+    _equal(stack(x[:, :30]), whole[:, :30])
     streamed, after = _stream(stack, x, stack.initial_state(3))
     _equal(streamed, whole)
     _equal(after, end)

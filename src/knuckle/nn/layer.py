@@ -27,15 +27,12 @@ class SequenceLayer(nn.Module, abc.ABC):
 
     def forward(self, x: Tensor, state: Any = None) -> Tensor:
         """The output (batch, L, width) for ``x`` (batch, L, width), after ``state`` or from the beginning."""
-        return self.forward_with_state(x, state)[0]
+        self._check_sequence(x, state)
+        return self._outputs(x, state)
 
     def forward_with_state(self, x: Tensor, state: Any = None) -> tuple[Tensor, Any]:
         """``forward``, and the state after the last sample."""
-        where = type(self).__name__
-        if x.dim() != 3 or x.shape[2] != self.width or x.shape[1] == 0:
-            raise InputError(f"the input has shape {tuple(x.shape)}", where=where, right=f"(batch, L, {self.width})")
-        if state is not None:
-            check_state(state, self._form, x.shape[0], where=where)
+        self._check_sequence(x, state)
         return self._sequence(x, state)
 
     def step(self, x: Tensor, state: Any) -> tuple[Tensor, Any]:
@@ -57,6 +54,17 @@ class SequenceLayer(nn.Module, abc.ABC):
 
     @abc.abstractmethod
     def _sample(self, x: Tensor, state: Any) -> tuple[Tensor, Any]: ...
+
+    def _outputs(self, x: Tensor, state: Any) -> Tensor:
+        """``_sequence`` without the state after it, for layers where that is cheaper."""
+        return self._sequence(x, state)[0]
+
+    def _check_sequence(self, x: Tensor, state: Any) -> None:
+        where = type(self).__name__
+        if x.dim() != 3 or x.shape[2] != self.width or x.shape[1] == 0:
+            raise InputError(f"the input has shape {tuple(x.shape)}", where=where, right=f"(batch, L, {self.width})")
+        if state is not None:
+            check_state(state, self._form, x.shape[0], where=where)
 
     @functools.cached_property
     def _form(self) -> Any:

@@ -19,6 +19,8 @@ from torch import Tensor
 
 BLOCK = 64
 """Samples per block, a power of two."""
+EXACT = 8
+"""Up to this power 1 + F is multiplied out in float64: the lower the power, the more often an error in it counts."""
 
 
 class LinearSystem(NamedTuple):
@@ -91,6 +93,17 @@ def power(system: LinearSystem, exponent: int) -> Tensor:
     return result
 
 
+def first_outputs(system: LinearSystem, u: Tensor) -> Tensor:
+    """What ``run`` gives from the beginning for a sequence ``u`` (batch, H, L) of at most BLOCK samples, without the
+    state after it: only the taps of the kernel are needed, and no power of 1 + F."""
+    x, taps = torch.zeros_like(system.b)[None], []
+    one = torch.ones_like(system.b[:, 0])[None]
+    for sample in (one, *[torch.zeros_like(one)] * (u.shape[2] - 1)):
+        tap, x = step(system, sample, x)
+        taps.append(tap[0])
+    return (_toeplitz(torch.stack(taps, 1)).to(u.dtype) @ u.permute(1, 2, 0)).permute(2, 0, 1)
+
+
 class _Power(Protocol):
     """(1 + F) to some power."""
 
@@ -149,13 +162,20 @@ def _blocks(system: LinearSystem, size: int, dtype: torch.dtype) -> tuple[Tensor
     driven, seen = system.b[:, :, None], system.c[:, None, :]
     rows = powers[0].before(seen)
     while driven.shape[2] < size:
+        if driven.shape[2] == EXACT:
+            powers = [power.to(dtype) for power in powers]
+            driven, seen, rows = driven.to(dtype), seen.to(dtype), rows.to(dtype)
         driven = torch.cat([driven, powers[-1].after(driven)], 2)
         rows = torch.cat([rows, powers[-1].before(rows)], 1)
         powers.append(powers[-1].squared())
     kernel = (seen @ driven).squeeze(1)
-    shifted = torch.cat([kernel.new_zeros(len(kernel), size - 1), kernel], 1).unfold(1, size, 1)
-    matrices = [x.to(dtype) for x in (shifted.flip(2), driven.flip(2), rows)]
-    return matrices[0], matrices[1], matrices[2], [power.to(dtype) for power in powers]
+    return _toeplitz(kernel).to(dtype), driven.flip(2).to(dtype), rows.to(dtype), [power.to(dtype) for power in powers]
+
+
+def _toeplitz(kernel: Tensor) -> Tensor:
+    """The matrices (H, T, T) that convolve T samples with kernels (H, T), lower triangular."""
+    size = kernel.shape[1]
+    return torch.cat([kernel.new_zeros(len(kernel), size - 1), kernel], 1).unfold(1, size, 1).flip(2)
 
 
 def _first_power(system: LinearSystem) -> _Power:

@@ -156,7 +156,7 @@ class Mamba2(SequenceLayer):
         D = self.D.view(self.nheads, -1)
         y = torch.addcmul(y, heads, D).flatten(-2)
         y = self.norm(y, z) if self.rmsnorm else y * F.silu(z)
-        out: Tensor = self.out_proj(torch.cat([aside, y], -1))
+        out: Tensor = self.out_proj(torch.cat([aside, y], -1) if aside.shape[-1] else y)
         return out
 
     def _check_sizes(self, process_group: None) -> None:

@@ -152,16 +152,26 @@ class S4(SequenceLayer):
         return LinearState(self._zeros(batch, self.width, self.d_state, dtype=dtype, device=device))
 
     def _sequence(self, x: Tensor, state: LinearState | None) -> tuple[Tensor, LinearState]:
-        u = x.transpose(1, 2)
-        y, after = linear_system.run(self.layer.kernel.system(), u, None if state is None else state.x)
-        y = self.drop(F.gelu(self.layer.drop(y + u * self.layer.D[0, :, None])))
-        return self.output_linear(y.transpose(1, 2)), LinearState(after)
+        y, after = linear_system.run(self._system(), x.transpose(1, 2), None if state is None else state.x)
+        return self._mixed(x, y), LinearState(after)
+
+    def _outputs(self, x: Tensor, state: LinearState | None) -> Tensor:
+        if state is not None or x.shape[1] > linear_system.BLOCK:
+            return self._sequence(x, state)[0]
+        return self._mixed(x, linear_system.first_outputs(self._system(), x.transpose(1, 2)))
+
+    def _mixed(self, x: Tensor, y: Tensor) -> Tensor:
+        """What becomes of the outputs ``y`` (batch, d_model, L) of the systems for ``x`` (batch, L, d_model)."""
+        y = self.drop(F.gelu(self.layer.drop(y + x.transpose(1, 2) * self.layer.D[0, :, None])))
+        mixed: Tensor = self.output_linear(y.transpose(1, 2))
+        return mixed
+
+    def _system(self) -> LinearSystem:
+        return self.layer.kernel.system()
 
     def _sample(self, x: Tensor, state: LinearState) -> tuple[Tensor, LinearState]:
-        y, after = linear_system.step(self.layer.kernel.system().to(x.dtype), x, state.x)
-        y = (y + x * self.layer.D[0])[:, :, None]
-        y = self.drop(F.gelu(self.layer.drop(y)))
-        return self.output_linear(y.squeeze(2)), LinearState(after)
+        y, after = linear_system.step(self._system().to(x.dtype), x, state.x)
+        return self._mixed(x[:, None], y[:, :, None])[:, 0], LinearState(after)
 
 
 FIXED: dict[str, Any] = {

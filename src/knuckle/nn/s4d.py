@@ -95,15 +95,23 @@ class S4D(SequenceLayer):
         return LinearState(self._zeros(batch, self.width, self.d_state, dtype=dtype, device=device))
 
     def _sequence(self, x: Tensor, state: LinearState | None) -> tuple[Tensor, LinearState]:
-        u = x.transpose(1, 2)
-        y, after = linear_system.run(self.kernel.system(), u, None if state is None else state.x)
-        y = self.output_linear(self.dropout(F.gelu(y + u * self.D[:, None])))
-        return y.transpose(1, 2), LinearState(after)
+        y, after = linear_system.run(self.kernel.system(), x.transpose(1, 2), None if state is None else state.x)
+        return self._mixed(x, y), LinearState(after)
+
+    def _outputs(self, x: Tensor, state: LinearState | None) -> Tensor:
+        if state is not None or x.shape[1] > linear_system.BLOCK:
+            return self._sequence(x, state)[0]
+        return self._mixed(x, linear_system.first_outputs(self.kernel.system(), x.transpose(1, 2)))
+
+    def _mixed(self, x: Tensor, y: Tensor) -> Tensor:
+        """What becomes of the outputs ``y`` (batch, d_model, L) of the systems for ``x`` (batch, L, d_model)."""
+        y = self.dropout(F.gelu(y + x.transpose(1, 2) * self.D[:, None]))
+        mixed: Tensor = self.output_linear(y)
+        return mixed.transpose(1, 2)
 
     def _sample(self, x: Tensor, state: LinearState) -> tuple[Tensor, LinearState]:
         y, after = linear_system.step(self.kernel.system().to(x.dtype), x, state.x)
-        y = self.output_linear(self.dropout(F.gelu(y + x * self.D)[:, :, None]))
-        return y.squeeze(2), LinearState(after)
+        return self._mixed(x[:, None], y[:, :, None])[:, 0], LinearState(after)
 
 
 def register(module: nn.Module, name: str, value: Tensor, lr: float | None, weight_decay: float | None = 0.0) -> None:

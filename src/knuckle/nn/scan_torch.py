@@ -48,20 +48,19 @@ def _forward(
     u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, initial_state: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
     """y, the last state, and the states before each chunk (chunks, batch, N, D)."""
-    dt, driven = _time_first(delta), _time_first(delta * u)
-    B, C = _time_first(B), _time_first(C)
     rates = A.t().contiguous()
     state = initial_state.transpose(1, 2).contiguous()
-    y, starts = [], []
+    y, starts = torch.empty_like(u), []
     step = _chunk(*state.shape)
-    for start in range(0, dt.shape[0], step):
+    for start in range(0, u.shape[2], step):
         now = slice(start, start + step)
+        dt, b, c = (_time_first(x[:, :, now]) for x in (delta, B, C))
         starts.append(state)
-        decay = torch.exp(dt[now, :, None, :] * rates)
-        states = driven[now, :, None, :] * B[now, :, :, None]
+        decay = torch.exp(dt[:, :, None, :] * rates)
+        states = (dt * _time_first(u[:, :, now]))[:, :, None, :] * b[:, :, :, None]
         state = _states(decay, states, state)
-        y.append(torch.matmul(C[now, :, None, :], states).squeeze(2))
-    return torch.cat(y).permute(1, 2, 0), state.transpose(1, 2), torch.stack(starts)
+        y[:, :, now] = torch.matmul(c[:, :, None, :], states).squeeze(2).permute(1, 2, 0)
+    return y, state.transpose(1, 2), torch.stack(starts)
 
 
 class _Scan(torch.autograd.Function):
@@ -81,30 +80,31 @@ def _backward(
     u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, starts: Tensor, dy: Tensor, dlast: Tensor
 ) -> tuple[Tensor, ...]:
     """The gradients of u, delta, A, B, C and the initial state, chunk by chunk from the last."""
-    dt, driven, dy = _time_first(delta), _time_first(delta * u), _time_first(dy)
-    B, C = _time_first(B), _time_first(C)
     rates = A.t().contiguous()
     carry = dlast.transpose(1, 2).contiguous()
     drates = torch.zeros_like(rates)
-    ddt, ddriven, dB, dC = (torch.empty_like(x) for x in (dt, driven, B, C))
+    gradients = [torch.empty_like(x) for x in (u, delta, B, C)]
     step = _chunk(*carry.shape)
     for index in range(len(starts) - 1, -1, -1):
         now = slice(index * step, (index + 1) * step)
-        decay = torch.exp(dt[now, :, None, :] * rates)
-        states = torch.cat([starts[index : index + 1], driven[now, :, None, :] * B[now, :, :, None]])
+        x, dt, b, c, out = (_time_first(t[:, :, now]) for t in (u, delta, B, C, dy))
+        decay = torch.exp(dt[:, :, None, :] * rates)
+        driven = dt * x
+        states = torch.cat([starts[index : index + 1], driven[:, :, None, :] * b[:, :, :, None]])
         _states(decay, states[1:], states[0])
-        torch.matmul(states[1:], dy[now, :, :, None], out=dC[now].unsqueeze(-1))
+        dc = torch.matmul(states[1:], out[:, :, :, None]).squeeze(3)
         # The gradient of each state: what its output asks for, and what the next state passes back.
-        g = C[now, :, :, None] * dy[now, :, None, :]
+        g = c[:, :, :, None] * out[:, :, None, :]
         rows, decays = g.unbind(0), decay.unbind(0)
         rows[-1].add_(carry)
         for t in range(len(rows) - 2, -1, -1):
             rows[t].addcmul_(decays[t + 1], rows[t + 1])
         carry = decays[0] * rows[0]
-        torch.matmul(B[now, :, None, :], g, out=ddriven[now].unsqueeze(2))
-        torch.matmul(g, driven[now, :, :, None], out=dB[now].unsqueeze(-1))
+        ddriven = torch.matmul(b[:, :, None, :], g).squeeze(2)
+        db = torch.matmul(g, driven[:, :, :, None]).squeeze(3)
         g.mul_(decay).mul_(states[:-1])
-        ddt[now] = (g * rates).sum(2)
-        drates += g.mul_(dt[now, :, None, :]).sum((0, 1))
-    back = [x.permute(1, 2, 0) for x in (ddriven, ddt, dB, dC)]
-    return back[0] * delta, back[1] + back[0] * u, drates.t(), back[2], back[3], carry.transpose(1, 2)
+        ddt = torch.addcmul((g * rates).sum(2), ddriven, x)
+        drates += g.mul_(dt[:, :, None, :]).sum((0, 1))
+        for whole, part in zip(gradients, (ddriven * dt, ddt, db, dc), strict=True):
+            whole[:, :, now] = part.permute(1, 2, 0)
+    return gradients[0], gradients[1], drates.t(), gradients[2], gradients[3], carry.transpose(1, 2)

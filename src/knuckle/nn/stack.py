@@ -59,6 +59,12 @@ class Stack(SequenceLayer):
             after.append(now)
         return self.norm(x), tuple(after)
 
+    def _outputs(self, x: Tensor, state: StackState | None) -> Tensor:
+        for i, block in enumerate(self._each()):
+            x = x + block.dropout(block.layer._outputs(block.norm(x), None if state is None else state[i]))
+        y: Tensor = self.norm(x)
+        return y
+
     def _sample(self, x: Tensor, state: StackState) -> tuple[Tensor, StackState]:
         after = []
         for block, before in zip(self._each(), state, strict=True):

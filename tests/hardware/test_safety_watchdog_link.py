@@ -145,7 +145,7 @@ def test_a_driver_that_ends_says_so_by_the_end_of_its_connection(ends):
 
 @pytest.fixture
 def link(tmp_path: Path) -> Iterator[WatchdogLink]:
-    made = WatchdogLink(tmp_path / "state" / "hand.sock", 600.0)
+    made = WatchdogLink(tmp_path / "state" / "knuckle" / "hand.sock", 600.0)
     yield made
     with_limits(made)
     made.close()

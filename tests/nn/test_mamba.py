@@ -82,27 +82,6 @@ def test_it_begins_as_the_original_does():
     assert torch.equal(Mamba(64, dt_init="constant", dt_scale=2.0).dt_proj.weight, torch.full((128, 4), 1.0))
 
 
-@pytest.mark.slow
-def test_an_exported_step_is_a_step():
-    torch.manual_seed(0)
-    layer = Mamba(8, 4).eval()
-    state = layer.initial_state(2)
-
-    class Step(torch.nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.layer = layer
-
-        def forward(self, x: Tensor, conv: Tensor, ssm: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-            y, after = self.layer.step(x, type(state)(conv, ssm))
-            return y, after.conv, after.ssm
-
-    x = torch.randn(2, 8)
-    exported = torch.export.export(Step(), (x, *state)).module()
-    for got, wanted in zip(exported(x, *state), Step()(x, *state), strict=True):
-        assert torch.allclose(got, wanted, atol=1e-6)
-
-
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

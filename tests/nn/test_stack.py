@@ -193,6 +193,39 @@ def test_arrays_that_are_no_state_of_this_stack_are_refused_in_one_line(family: 
         states.from_arrays(template, {key: value for key, value in arrays.items() if key != name})
 
 
+class _Step(torch.nn.Module):
+    """One step with the tensors of the state as plain arguments and results, as a graph has them."""
+
+    def __init__(self, stack: Stack) -> None:
+        super().__init__()
+        self.stack = stack
+
+    def forward(self, x: Tensor, *parts: Tensor) -> tuple[Tensor, ...]:
+        y, after = self.stack.step(x, _filled(self.stack.initial_state(), iter(parts)))
+        return y, *[tensor for _, tensor in states.leaves(after)]
+
+
+def _filled(template, parts):
+    if isinstance(template, Tensor):
+        return next(parts)
+    made = [_filled(part, parts) for part in template]
+    return type(template)(*made) if hasattr(template, "_fields") else tuple(made)
+
+
+@pytest.mark.slow
+@every_family
+@torch.no_grad()
+def test_a_step_can_be_exported_as_a_graph_of_real_numbers(family: str):
+    stack = _stack(family, 1)
+    x, state = _samples(1)[:, 0], stack.forward_with_state(_samples(7))[1]
+    parts = [tensor for _, tensor in states.leaves(state)]
+    program = torch.export.export(_Step(stack), (x, *parts))
+    values = [node.meta["val"] for node in program.graph.nodes if isinstance(node.meta.get("val"), Tensor)]
+    assert values and not any(value.is_complex() for value in values)
+    for got, wanted in zip(program.module()(x, *parts), _Step(stack)(x, *parts), strict=True):
+        assert torch.allclose(got, wanted, atol=1e-6)
+
+
 def test_a_stack_that_cannot_be_made_is_refused_and_what_can_be_is_listed():
     with pytest.raises(InputError, match="unknown family of layers 'manba'; did you mean 'mamba'"):
         make_stack("manba", 8, 1)

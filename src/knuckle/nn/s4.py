@@ -75,16 +75,18 @@ class S4Kernel(nn.Module):
         With E = 1 / (1 - dt A / 2) and M = 1 + dt/2 P* E P, one step is 2 E - 1 - dt E P M^-1 P* E.
         """
         dt = torch.exp(self.inv_dt.double())
-        re, im = self._each(-torch.exp(self.A_real.double())), self._each(-self.A_imag.double())
-        P, B, C = (torch.view_as_complex(self._each(x[0]).double()) for x in (self.P, self.B, self.C))
-        E = 1 / torch.complex(1 - dt / 2 * re, -dt / 2 * im)
-        EP, EB = E * P, E * B
-        M = 1 + dt * (P.conj() * EP).real.sum(1, keepdim=True)
-        b = dt * (EB - dt * EP / M * (P.conj() * EB).real.sum(1, keepdim=True))
-        F_diagonal = dt * E * torch.complex(re, im)
-        return LinearSystem(
-            F_diagonal.real, F_diagonal.imag, _pair(b), _twice(C), _pair(dt * EP / M), _twice(P.conj() * E)
-        )
+        A = (self._each(-torch.exp(self.A_real.double())), self._each(-self.A_imag.double()))
+        P, B, C = (self._each(x[0].double()).unbind(2) for x in (self.P, self.B, self.C))
+        # In pairs of real numbers, not complex ones: these are what a graph can be exported with.
+        under = (1 - dt / 2 * A[0], -dt / 2 * A[1])
+        size = under[0].square() + under[1].square()
+        E = (under[0] / size, -under[1] / size)
+        EP, EB, EA = _times(E, P), _times(E, B), _times(E, A)
+        M = 1 + dt * _inner(P, EP)
+        p = [dt * x / M for x in EP]
+        b = [dt * (x - y * _inner(P, EB)) for x, y in zip(EB, p, strict=True)]
+        q = _times(E, (P[0], -P[1]))
+        return LinearSystem(dt * EA[0], dt * EA[1], torch.cat(b, 1), _twice(C), torch.cat(p, 1), _twice(q))
 
     def _each(self, x: Tensor) -> Tensor:
         """What ``n_ssm`` copies share, for each channel: copy after copy, as the original lays them out."""
@@ -214,10 +216,19 @@ def _flatten_output(layer: nn.Module, state: dict[str, Any], prefix: str, *_: An
         state[name] = state[name].squeeze(2)
 
 
-def _pair(x: Tensor) -> Tensor:
-    return torch.cat([x.real, x.imag], 1)
+Pair = tuple[Tensor, ...]
+"""Real and imaginary parts."""
 
 
-def _twice(x: Tensor) -> Tensor:
+def _times(x: Pair, y: Pair) -> Pair:
+    return x[0] * y[0] - x[1] * y[1], x[0] * y[1] + x[1] * y[0]
+
+
+def _inner(x: Pair, y: Pair) -> Tensor:
+    """Re(x* y), summed over the states, (H, 1)."""
+    return (x[0] * y[0] + x[1] * y[1]).sum(1, keepdim=True)
+
+
+def _twice(x: Pair) -> Tensor:
     """The row that maps real and imaginary parts of a state to 2 Re(x state)."""
-    return torch.cat([2 * x.real, -2 * x.imag], 1)
+    return torch.cat([2 * x[0], -2 * x[1]], 1)

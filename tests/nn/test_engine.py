@@ -19,10 +19,14 @@ from knuckle.nn import kernels
 from knuckle.nn.engine import Program, StreamingEngine, load_program
 from knuckle.nn.engine.compile import compile_hierarchy, compile_stack
 from knuckle.nn.engine.numpy_run import NumpyRun
+from knuckle.nn.mamba2 import Mamba2
 from knuckle.nn.stack import make_stack
 
 FAMILIES: dict[str, list[dict[str, Any]]] = {
     "mamba": [{}, {"d_state": 3, "d_conv": 2, "expand": 1.5}, {"d_conv": 1, "dt_rank": 5}],
+    "mamba2": [{"d_state": 8, "headdim": 16}, {"d_state": 5, "headdim": 6, "ngroups": 2, "d_conv": 2}],
+    "s4": [{"d_state": 6}, {}],
+    "s4d": [{"d_state": 6}, {}],
     "lstm": [{}],
     "gru": [{}],
     "transformer": [{"heads": 2, "context": 7}],
@@ -53,8 +57,12 @@ class Level(nn.Module):
         return self.decode(self.blocks(self.embed(x)))
 
 
+OPTIONS = {"mamba2": {"d_state": 4, "headdim": 8}, "s4": {"d_state": 4}, "s4d": {"d_state": 4}}
+
+
 def hierarchy(low: str, high: str) -> tuple[Level, Level]:
-    return Level(3, 6, stack(low, 16, 2)), Level(6, 2, stack(high, 20, 1, seed=1))
+    lower = stack(low, 16, 2, **OPTIONS.get(low, {}))
+    return Level(3, 6, lower), Level(6, 2, stack(high, 20, 1, seed=1, **OPTIONS.get(high, {})))
 
 
 def samples(length: int, width: int) -> Any:
@@ -90,6 +98,29 @@ def test_a_stack_gives_what_torch_gives_step_by_step_and_at_once(
     np.testing.assert_allclose(again, whole, atol=1e-5)
 
 
+MAMBA2 = {"d_state": 4, "headdim": 4, "ngroups": 3}
+
+
+@pytest.mark.parametrize(
+    "options", [{"d_ssm": 36}, {"rmsnorm": False}, {"norm_before_gate": True}, {"bias": True, "conv_bias": False}]
+)
+@pytest.mark.parametrize(("backend", "instructions"), RUNS)
+def test_each_form_of_mamba_2_is_known(options: dict[str, Any], backend: str, instructions: str) -> None:
+    made, x = stack("gru", layers=1), samples(12, 24)
+    made.blocks[0].layer = Mamba2(24, **MAMBA2, **options).eval()
+    got, _ = StreamingEngine(compile_stack(made), backend=backend, instructions=instructions).run(x)
+    with torch.no_grad():
+        np.testing.assert_allclose(got, made(torch.from_numpy(x)[None])[0].numpy(), atol=1e-5)
+
+
+def test_a_mamba_2_that_the_engine_does_not_know_is_refused() -> None:
+    made = stack("gru", layers=1)
+    for options in ({"dt_limit": (0.0, 0.1)}, {"D_has_hdim": True}):
+        made.blocks[0].layer = Mamba2(24, **MAMBA2, **options)
+        with pytest.raises(InputError, match="a Mamba2 without either"):
+            compile_stack(made)
+
+
 @pytest.mark.parametrize("width", [5, 16, 34, 64, 66, 130])
 @pytest.mark.parametrize(("backend", "instructions"), RUNS)
 def test_any_width_fits_the_vectors(width: int, backend: str, instructions: str) -> None:
@@ -103,7 +134,7 @@ def test_any_width_fits_the_vectors(width: int, backend: str, instructions: str)
         np.testing.assert_allclose(got, want, atol=1e-5)
 
 
-@pytest.mark.parametrize(("low", "high"), [("mamba", "mamba"), ("lstm", "gru"), ("transformer", "mamba")])
+@pytest.mark.parametrize(("low", "high"), [("mamba", "s4"), ("s4d", "gru"), ("transformer", "mamba2")])
 @pytest.mark.parametrize(("backend", "instructions"), RUNS)
 def test_a_hierarchy_answers_at_the_end_of_each_chunk(low: str, high: str, backend: str, instructions: str) -> None:
     levels, x = hierarchy(low, high), samples(40, 3)
@@ -114,7 +145,7 @@ def test_a_hierarchy_answers_at_the_end_of_each_chunk(low: str, high: str, backe
     np.testing.assert_allclose(got[made], offline(*levels, x, 10), atol=1e-5)
 
 
-@pytest.mark.parametrize(("low", "high"), [("mamba", "mamba"), ("lstm", "gru"), ("transformer", "mamba")])
+@pytest.mark.parametrize(("low", "high"), [("mamba", "s4"), ("s4d", "gru"), ("transformer", "mamba2")])
 @pytest.mark.parametrize(("backend", "instructions"), RUNS)
 def test_a_staggered_hierarchy_answers_at_every_sample_as_if_a_chunk_ended_there(
     low: str, high: str, backend: str, instructions: str

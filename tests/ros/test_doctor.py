@@ -61,6 +61,13 @@ def test_a_machine_without_ros_or_physics_is_told_which_extra_brings_them(monkey
     assert finding("gl").level == LACKING
 
 
+def test_a_machine_without_the_kernels_is_told_what_serves_instead(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KNUCKLE_INSTRUCTION_SET", "none")
+    found = finding("kernels")
+    assert (found.level, found.found) == (LACKING, "KNUCKLE_INSTRUCTION_SET=none")
+    assert "torch and numpy serve" in found.remedy
+
+
 def test_a_port_in_use_is_named() -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))

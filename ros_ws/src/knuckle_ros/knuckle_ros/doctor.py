@@ -68,6 +68,7 @@ def examine(domain: int, page_port: int) -> list[Finding]:
         _physics,
         _gl,
         _gpu,
+        _kernels,
         _display,
         _depth_camera,
         _serial_ports,
@@ -187,6 +188,16 @@ def _gpu() -> Finding:
     if nodes:
         return Finding("gpu", OK, ", ".join(nodes))
     return Finding("gpu", LACKING, "none", "nothing is needed; training is slower without one")
+
+
+def _kernels() -> Finding:
+    from knuckle.nn import kernels
+    from knuckle.nn.kernels.library import REMEDY
+
+    problem = kernels.missing()
+    if problem:
+        return Finding("kernels", LACKING, problem, f"nothing is needed, torch and numpy serve; faster: {REMEDY}")
+    return Finding("kernels", OK, kernels.INSTRUCTION_SETS[kernels.instruction_set()])
 
 
 def _display() -> Finding:

@@ -119,10 +119,12 @@ class Builder:
         w0, w1 = self.weights(rows(weight)), self.weights(rows(bias))
         return self.unary("layer_norm", a, w0=w0, w1=w1, w2=self.weights(np.array([epsilon])))
 
-    def rms_norm(self, a: Vector, weight: NDArray[np.floating], epsilon: float, groups: int = 1) -> Vector:
+    def rms_norm(
+        self, a: Vector, weight: NDArray[np.floating], epsilon: float, groups: int = 1, out: Vector | None = None
+    ) -> Vector:
         """``a`` to a mean square of 1 in each group, scaled."""
         w0 = self.weights(np.concatenate([rows(weight), np.zeros(16, np.float32)]))
-        return self.unary("rms_norm", a, m=groups, w0=w0, w2=self.weights(np.array([epsilon])))
+        return self.unary("rms_norm", a, out, m=groups, w0=w0, w2=self.weights(np.array([epsilon])))
 
     @contextlib.contextmanager
     def holding(self, name: str, **fields: int) -> Iterator[dict[str, int]]:

@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from knuckle.core.errors import unknown_name
+from knuckle.core.errors import InputError, unknown_name
 from knuckle.nn.engine.builder import Builder, Vector, rows
 
 LOG2E = 1 / math.log(2)
@@ -61,6 +61,78 @@ def mamba(build: Builder, a: Vector, layer: Any) -> Vector:
     build.emit("scan", out=out.at, **offsets, n=inner, m=states, w0=w0, w1=w1, state=state)
     gated = build.binary("multiply", out, build.activate("silu", both.part(inner, inner)))
     return linear(build, gated, layer.out_proj)
+
+
+def mamba2(build: Builder, a: Vector, layer: Any) -> Vector:
+    """One sample of Mamba-2. Raises InputError for limits on the step sizes and a D of every channel."""
+    if tuple(layer.dt_limit) != (0.0, math.inf) or layer.D_has_hdim:
+        what = f"dt_limit={layer.dt_limit}, D_has_hdim={layer.D_has_hdim}"
+        raise InputError(what, where="streaming engine", right="a Mamba2 without either")
+    d, heads, groups, states = layer.d_ssm, layer.nheads, layer.ngroups, layer.d_state
+    rest, wide = layer.d_inner - d, layer.conv1d.in_channels
+    parts = linear(build, a, layer.in_proj)
+    joined = Vector(build.vector(layer.d_inner + 64).at, layer.d_inner)
+    if rest:  # written first: the end of its last vector is then written over by what the scan gives
+        build.binary(
+            "multiply", build.activate("silu", parts.part(0, rest)), parts.part(rest, rest), joined.part(0, rest)
+        )
+    z, dt = parts.part(2 * rest, d), parts.part(2 * rest + d + wide, heads)
+    x = causal_conv(build, parts.part(2 * rest + d, wide), layer.conv1d)
+    y, gate = build.vector(d + 16), build.activate("silu", z)
+    numbers = (-np.exp(array(layer.A_log)) * LOG2E, array(layer.D), array(layer.dt_bias))
+    w0, w1, w2 = (build.weights(rows(number)) for number in numbers)
+    state = build.state(heads, states, layer.headdim)
+    B, C = x.at + d, x.at + d + groups * states
+    sizes = {"n": d, "m": states, "k": heads, "aux": groups}
+    build.emit("ssd", out=y.at, a=x.at, b=dt.at, c=B, d=C, **sizes, w0=w0, w1=w1, w2=w2, state=state)
+    y, out = Vector(y.at, d), joined.part(rest, d)
+    if not layer.rmsnorm:
+        build.binary("multiply", y, gate, out)
+    elif layer.norm_before_gate:
+        build.binary("multiply", _norm_of_groups(build, y, layer.norm), gate, out)
+    else:
+        _norm_of_groups(build, build.binary("multiply", y, gate), layer.norm, out)
+    return linear(build, joined, layer.out_proj)
+
+
+def _norm_of_groups(build: Builder, y: Vector, norm: Any, out: Vector | None = None) -> Vector:
+    return build.rms_norm(y, array(norm.weight), norm.eps, norm.groups, out)
+
+
+def s4d(build: Builder, a: Vector, layer: Any) -> Vector:
+    """One sample of S4D."""
+    y = _linear_system(build, a, layer.kernel.system(), layer.D)
+    return _mixed(build, y, layer.output_linear[0])
+
+
+def s4(build: Builder, a: Vector, layer: Any) -> Vector:
+    """One sample of S4."""
+    y = _linear_system(build, a, layer.layer.kernel.system(), layer.layer.D[0])
+    return _mixed(build, y, layer.output_linear[0])
+
+
+def _linear_system(build: Builder, a: Vector, system: Any, D: torch.Tensor) -> Vector:
+    """A LinearSystem of knuckle.nn.linear_system; where it is diagonal, ``b`` is folded into the readout."""
+    f = np.stack([array(system.f_re).T, array(system.f_im).T])
+    b, c = (array(x).T.reshape(f.shape) for x in (system.b, system.c))
+    w2 = -1
+    if system.p is None:
+        c = np.stack([c[0] * b[0] + c[1] * b[1], c[1] * b[0] - c[0] * b[1]])
+    else:
+        w2 = build.weights(rows(np.concatenate([b, *(array(x).T.reshape(f.shape) for x in (system.p, system.q))])))
+    w0, w1 = build.weights(rows(np.concatenate([f, c]))), build.weights(rows(array(D)))
+    modes = f.shape[1]
+    return build.unary("modes", a, m=modes, w0=w0, w1=w1, w2=w2, state=build.state(2, modes, a.size))
+
+
+def _mixed(build: Builder, y: Vector, mix: Any) -> Vector:
+    """GELU, a linear map to twice the channels, and their gate."""
+    weight = array(mix.weight).reshape(2 * y.size, y.size)
+    both = Vector(build.vector(2 * y.size + 16).at, 2 * y.size)
+    build.linear(build.activate("gelu", y), weight, array(mix.bias), both)
+    out = build.vector(y.size)
+    build.emit("glu", out=out.at, a=both.at, n=y.size)
+    return out
 
 
 def lstm(build: Builder, a: Vector, layer: Any) -> Vector:
@@ -119,6 +191,9 @@ LOWERED: dict[str, Callable[[Builder, Vector, Any], Vector]] = {
     "Gru": gru,
     "Lstm": lstm,
     "Mamba": mamba,
+    "Mamba2": mamba2,
+    "S4": s4,
+    "S4D": s4d,
 }
 """Class of a layer to what emits its operations."""
 

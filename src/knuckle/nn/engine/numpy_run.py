@@ -154,9 +154,16 @@ def _ssd(run: NumpyRun, o: dict[str, int], kept: Array) -> Array:
 def _modes(run: NumpyRun, o: dict[str, int], kept: Array) -> Array:
     n, m = o["n"], o["m"]
     x, h = run.read(o["a"], n), _rows(kept, 2, m, n)
-    a, b, c, d = run.weight(o["w0"], 4, m, n)
-    h[:] = np.stack([a * h[0] - b * h[1] + x, a * h[1] + b * h[0]])
-    return np.asarray((c * h[0] - d * h[1]).sum(0) + run.weight(o["w1"], n) * x)
+    weights = run.weight(o["w0"], 4, m, n)
+    (f, g), readout = weights[:2], weights[2:]
+    change = np.stack([f * h[0] - g * h[1], f * h[1] + g * h[0]])
+    if o["w2"] < 0:
+        change[0] += x
+    else:
+        b, p, q = run.weight(o["w2"], 6, m, n).reshape(3, 2, m, n)
+        change += b * x - p * (q * h).sum((0, 1))
+    h += change
+    return np.asarray((readout * h).sum((0, 1)) + run.weight(o["w1"], n) * x)
 
 
 def _lstm(run: NumpyRun, o: dict[str, int], kept: Array) -> Array:

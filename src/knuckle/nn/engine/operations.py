@@ -26,7 +26,8 @@ NAMES = (
     "conv",  # out = silu of a causal filter of m taps: w0 (m, [n]), w1 [n]; state (m - 1, [n]), oldest first
     "scan",  # Mamba: x = a[n], dt = b[n], B = c[m], C = d[m]; w0 (m, [n]) is A log2(e), w1 D; state (m, [n])
     "ssd",  # Mamba-2: k heads, aux groups; dt = b[k]; w0, w1, w2 [k]: A log2(e), D, bias of dt; state (k, m, [n / k])
-    "modes",  # m complex modes: w0 (4, m, [n]): decay and readout, real and imaginary; w1 D; state (2, m, [n])
+    "modes",  # m complex modes, h += f h + b x - p (q h); w0 (4, m, [n]): f and readout, each real and imaginary; w1 D;
+    # w2 (6, m, [n]): b, p, q, or -1: b is 1 and there is no p q; state (2, m, [n])
     "lstm",  # a = gates (4 n) in, forget, cell, out; state (2, [n]): output and cell
     "gru",  # a, b = what the sample and the last output give the gates (3 n); state [n]
     "attend",  # a = query, key, value (3 n), m heads, k samples; w0 (2, k, n / m / 2): cosine and minus sine of a turn
@@ -102,7 +103,8 @@ def extents(row: NDArray[np.int32]) -> list[Extent]:
             heads = [weight(field, padded(k)) for field in ("w0", "w1", "w2")]
             return [out, read("a", n + 16), read("b", k), *rows, *heads, state(k * m * padded(n // max(k, 1)))]
         case "modes":
-            return [out, read("a", n), weight("w0", 4 * m * wide), weight("w1", wide), state(2 * m * wide)]
+            more = [weight("w2", 6 * m * wide)] if o["w2"] >= 0 else []
+            return [out, read("a", n), weight("w0", 4 * m * wide), weight("w1", wide), *more, state(2 * m * wide)]
         case "lstm":
             return [out, read("a", 4 * n + 16), state(2 * wide)]
         case "gru":

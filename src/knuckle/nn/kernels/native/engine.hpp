@@ -163,19 +163,32 @@ INLINE void ssd_step(float* out, const float* x, const float* raw, const float* 
     }
 }
 
-// One step of a complex diagonal system; weights are (4: decay and readout, each real and imaginary; modes, channels).
-INLINE void modes_step(float* out, const float* x, int64_t n, int64_t modes, const float* weight, const float* D, float* h) {
+// One step of complex modes, h += f h + b u - p (q h), readout c. Weights are (4: f and c, each real and imaginary; modes,
+// channels), and where there is `more` (6: b, p, q); else b is 1 and there is no p q.
+INLINE void modes_step(float* out, const float* x, int64_t n, int64_t modes, const float* weight, const float* D,
+                       const float* more, float* h) {
     const int64_t wide = padded16(n), all = modes * wide;
     for (int64_t i = 0; i < n; i += LANES) {
         const F u = load<float>(x + i);
-        F y = load<float>(D + i) * u;
+        F y = load<float>(D + i) * u, dot = {};
+        if (more)
+            for (int64_t k = i; k < i + all; k += wide)
+                dot += load<float>(more + 4 * all + k) * load<float>(h + k) +
+                       load<float>(more + 5 * all + k) * load<float>(h + all + k);
         for (int64_t k = i; k < i + all; k += wide) {
             const F re = load<float>(h + k), im = load<float>(h + all + k);
-            const F a = load<float>(weight + k), b = load<float>(weight + all + k);
-            const F next_re = a * re - b * im + u, next_im = a * im + b * re;
-            store<float>(h + k, next_re);
-            store<float>(h + all + k, next_im);
-            y += load<float>(weight + 2 * all + k) * next_re - load<float>(weight + 3 * all + k) * next_im;
+            const F f = load<float>(weight + k), g = load<float>(weight + all + k);
+            F change_re = f * re - g * im, change_im = f * im + g * re;
+            if (more) {
+                change_re += load<float>(more + k) * u - load<float>(more + 2 * all + k) * dot;
+                change_im += load<float>(more + all + k) * u - load<float>(more + 3 * all + k) * dot;
+            } else {
+                change_re += u;
+            }
+            store<float>(h + k, re + change_re);
+            store<float>(h + all + k, im + change_im);
+            y += load<float>(weight + 2 * all + k) * (re + change_re) +
+                 load<float>(weight + 3 * all + k) * (im + change_im);
         }
         store<float>(out + i, y);
     }
@@ -262,7 +275,7 @@ bool run_operations(const Operation* op, const Operation* end, const EngineArgum
             case 10:
                 ssd_step(out, a, b, v + o.c, v + o.d, o.n, o.m, o.k, o.aux, w + o.w0, w + o.w1, w + o.w2, kept);
                 break;
-            case 11: modes_step(out, a, o.n, o.m, w + o.w0, w + o.w1, kept); break;
+            case 11: modes_step(out, a, o.n, o.m, w + o.w0, w + o.w1, o.w2 < 0 ? nullptr : w + o.w2, kept); break;
             case 12: lstm(out, a, o.n, kept); break;
             case 13: gru(out, a, b, o.n, kept); break;
             case 14: attend(out, a, o.n, o.m, o.k, w + o.w0, kept, v + o.b); break;

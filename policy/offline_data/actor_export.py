@@ -19,14 +19,14 @@ from onnx import TensorProto, helper, numpy_helper
 
 from knuckle.core import cards
 from knuckle.core.cards import Card, Entry
-from knuckle.core.errors import InputError, RunError
-from knuckle.policy.learned.learned_policy import open_network
+from knuckle.core.errors import RunError
+from knuckle.policy.learned.learned_policy import open_network, run_network
 from knuckle.policy.learned.onnx_graph import INPUT, IR_VERSION, OPSET, OUTPUT
 from knuckle.policy.learned.policy_card import CARD, NETWORK
-from knuckle.policy.offline_data.actor_weights import ActorWeights, Floats
+from knuckle.policy.offline_data.actor_weights import ActorWeights
+from knuckle.policy.offline_data.exported_actor import KIND
 from knuckle.policy.offline_data.torch_actor import TorchActor
 
-KIND = "offline policy"
 TOLERANCE = 1e-4
 """How far an exported action may be from the original's, of half the action range; both are float32."""
 _ACTIVATIONS = {"relu": "Relu", "tanh": "Tanh", "elu": "Elu"}
@@ -86,30 +86,6 @@ def export_actor(
     return card
 
 
-class ExportedActor:
-    """The policy in ``folder`` at work, without torch; InputError where it is broken or of another kind."""
-
-    def __init__(self, folder: Path) -> None:
-        for name in (CARD, NETWORK):
-            if not (folder / name).is_file():
-                raise InputError(f"no {name} in it", where=str(folder), right="the folder of an exported policy")
-        self.card = card = cards.load(folder / CARD, weights=folder / NETWORK)
-        if card.config.get("kind") != KIND:
-            raise InputError(f"the card is of '{card.config.get('kind')}'", where=str(folder / CARD), right=KIND)
-        self._wide = card.observations[0].shape[0]
-        self._session = open_network(folder / NETWORK, self._wide, card.actions[0].shape[0])
-
-    def act(self, observations: NDArray[np.floating], rng: np.random.Generator | None = None) -> Floats:
-        """Actions (n, A) for observations (n, O); always the likeliest ones."""
-        if observations.ndim != 2 or observations.shape[1] != self._wide:
-            raise InputError(f"observations {observations.shape}", where="policy", right=f"(n, {self._wide})")
-        return _run(self._session, observations)
-
-
-def _run(session: Any, observations: NDArray[Any]) -> Floats:
-    return np.asarray(session.run([OUTPUT], {INPUT: np.asarray(observations, dtype=np.float32)})[0])
-
-
 def _parity(path: Path, actor: ActorWeights, observed: NDArray[Any], seed: int) -> dict[str, float]:
     session, original = open_network(path, actor.observations, actor.actions), TorchActor(actor)
     rng = np.random.default_rng(seed)
@@ -118,7 +94,7 @@ def _parity(path: Path, actor: ActorWeights, observed: NDArray[Any], seed: int) 
     drawn = mean + 2.0 * std * rng.standard_normal((512, actor.observations))
     half, apart = 0.5 * (actor.high - actor.low), {}
     for kind, seen in (("observed", observed), ("random", drawn)):
-        apart[f"largest_{kind}"] = float((np.abs(_run(session, seen) - original.act(seen)) / half).max())
+        apart[f"largest_{kind}"] = float((np.abs(run_network(session, seen) - original.act(seen)) / half).max())
     worst = max(apart.values())
     if not worst <= TOLERANCE:
         what = f"the exported network's actions differ by {worst:.2g}"

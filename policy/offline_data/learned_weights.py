@@ -1,4 +1,4 @@
-"""The policy of an offline learner as `ActorWeights`, in the units of its task: what is exported and copied to PPO.
+"""The policy of an offline learner as `ActorWeights`, in the units of its task, and back: what is exported and copied.
 
 Learners act between -1 and 1 on observations as they were scaled for them. Here the task's bounds and the scale of
 observations are put back, so that the policy reads what the environment gives and answers what it takes.
@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from knuckle.core.errors import InputError
@@ -76,3 +77,52 @@ def _layers(network: Network) -> tuple[Layer, ...]:
 
 def _array(tensor: Tensor) -> Floats:
     return np.array(tensor.detach().numpy(), dtype=np.float32)
+
+
+def begin_from(learner: Any, actor: ActorWeights, data: Dataset, *, value: tuple[Layer, ...] | None = None) -> None:
+    """Give ``learner`` (O-DICE, or BC without tanh), which is to learn from ``data``, the policy of ``actor``; O-DICE
+    with one value without layer norm also ``value``, the layers of a state value on the environment's observations.
+
+    The other way round of `learned_weights`: a PPO agent is where learning begins. InputError where the networks are of
+    other sizes, the activation is not ReLU, or a mean goes through tanh.
+    """
+    policy, where = getattr(learner, "policy", None), "warm start"
+    if not isinstance(policy, GaussianActor) or policy.squash or actor.squash:
+        right = "O-DICE or BC with squash False, from PPO"
+        raise InputError("a mean through tanh, or no Gaussian policy", where=where, right=right)
+    if actor.activation != "relu" or np.isfinite(actor.observation_clip) or isinstance(actor.log_std, tuple):
+        what = f"an actor of {actor.activation} with a cut or a deviation that the learner has not"
+        raise InputError(what, where=where, right="ReLU, no cut of observations, one log_std per action")
+    half = 0.5 * (data.high - data.low)
+    *hidden, (weight, bias) = _seen_through(actor.layers, actor, data)
+    last = weight / half[:, None], np.asarray((bias - data.low) / half - 1.0, dtype=np.float32)
+    _put(policy.network, (*hidden, last), where)
+    if policy.deviation and actor.log_std is not None:
+        policy.weights.views["log_std"].copy_(torch.from_numpy(actor.log_std - np.log(half)))
+    if value is not None:
+        value_layers(learner)
+        (network,) = learner.v.networks.values()
+        _put(network, _seen_through(value, actor, data), where)
+        if hasattr(learner, "v_bar"):
+            learner.v_bar.flat.copy_(learner.v.flat)
+
+
+def _seen_through(layers: tuple[Layer, ...], actor: ActorWeights, data: Dataset) -> tuple[Layer, ...]:
+    """``layers`` behind the actor's normaliser, said of observations in the scale of ``data``."""
+    weight, bias = (array.astype(np.float64) for array in layers[0])
+    if actor.observation_mean is not None and actor.observation_std is not None:
+        weight = weight / actor.observation_std
+        bias = bias - weight @ actor.observation_mean
+    if data.scale is not None:
+        bias = bias + weight @ data.scale.mean
+        weight = weight * data.scale.std
+    return ((weight.astype(np.float32), bias.astype(np.float32)), *layers[1:])
+
+
+def _put(network: Network, layers: tuple[Layer, ...], where: str) -> None:
+    mine, theirs = [tuple(x.weight.shape) for x in network.layers], [w.shape for w, _ in layers]
+    if mine != theirs:
+        raise InputError(f"layers {theirs}", where=where, right=f"those of the learner, {mine}")
+    for layer, (weight, bias) in zip(network.layers, layers, strict=True):
+        layer.weight.copy_(torch.from_numpy(np.ascontiguousarray(weight)))
+        layer.bias.copy_(torch.from_numpy(np.ascontiguousarray(bias, dtype=np.float32)))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 import json
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,8 +19,9 @@ from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
 
 from knuckle.core.errors import InputError, RunError
 from knuckle.policy.offline_data import actor_export
-from knuckle.policy.offline_data.actor_export import ExportedActor, export_actor
+from knuckle.policy.offline_data.actor_export import export_actor
 from knuckle.policy.offline_data.actor_weights import ActorWeights, Layer
+from knuckle.policy.offline_data.exported_actor import ExportedActor
 from knuckle.policy.offline_data.sb3_actor import load_actor
 from knuckle.policy.offline_data.sb3_ppo import from_ppo, to_ppo
 from knuckle.policy.offline_data.torch_actor import TorchActor
@@ -194,6 +197,18 @@ def test_a_broken_export_is_refused(tmp_path: Path) -> None:
     (tmp_path / "policy" / "policy.onnx").unlink()
     with pytest.raises(InputError, match="no policy.onnx in it"):
         ExportedActor(tmp_path / "policy")
+
+
+def test_an_exported_actor_runs_without_torch(tmp_path: Path) -> None:
+    export(tmp_path / "policy", made_actor())
+    program = (
+        "import sys; from pathlib import Path; import numpy as np;"
+        "from knuckle.policy.offline_data.exported_actor import ExportedActor;"
+        f"print(ExportedActor(Path({str(tmp_path / 'policy')!r})).act(np.zeros((1, 3))).shape,"
+        "'torch' in sys.modules, 'onnx' in sys.modules)"
+    )
+    said = subprocess.run([sys.executable, "-c", program], check=True, stdout=subprocess.PIPE, text=True).stdout
+    assert said.strip() == "(1, 2) False False"
 
 
 def test_actions_can_be_drawn_alike_under_a_seed() -> None:

@@ -12,14 +12,16 @@ import numpy as np
 import pytest
 import torch
 from gymnasium import spaces
+from stable_baselines3 import PPO
 
 from knuckle.core.errors import InputError
 from knuckle.policy.offline.fit import Fit
 from knuckle.policy.offline.learners import settings_of
-from knuckle.policy.offline_data.actor_export import ExportedActor, export_actor
+from knuckle.policy.offline_data.actor_export import export_actor
 from knuckle.policy.offline_data.dataset import Dataset
-from knuckle.policy.offline_data.learned_weights import learned_weights, value_layers
-from knuckle.policy.offline_data.sb3_ppo import to_ppo
+from knuckle.policy.offline_data.exported_actor import ExportedActor
+from knuckle.policy.offline_data.learned_weights import begin_from, learned_weights, value_layers
+from knuckle.policy.offline_data.sb3_ppo import from_ppo, to_ppo
 from knuckle.policy.offline_data.torch_actor import TorchActor
 
 LOW, HIGH = np.array([-2.0, -1.0], np.float32), np.array([2.0, 3.0], np.float32)
@@ -74,6 +76,34 @@ def test_o_dice_goes_to_ppo_with_its_value(wide: Dataset) -> None:
     theirs = model.policy.predict_values(torch.from_numpy(seen)).detach().numpy()[:, 0]
     value = learner.value(torch.from_numpy(wide.scale(seen)))
     np.testing.assert_allclose(theirs, value.numpy(), atol=1e-4)
+
+
+@pytest.mark.parametrize("normalised", [True, False])
+def test_a_learner_begins_as_a_ppo_agent_does(wide: Dataset, dataset: Callable[..., Dataset], normalised: bool) -> None:
+    data = wide if normalised else replace(dataset(), low=LOW, high=HIGH)
+    sizes: dict[str, Any] = {"net_arch": {"pi": [16, 16], "vf": [16, 16]}, "activation_fn": torch.nn.ReLU}
+    model = PPO("MlpPolicy", Box(), policy_kwargs=sizes, n_steps=8, batch_size=8, seed=0)
+    actor, value = from_ppo(model)
+    learner = learned("odice", data, twin="false", norm="false", policy_width="16")
+    begin_from(learner, actor, data, value=value)
+    seen = 2.0 * np.random.default_rng(0).standard_normal((50, 3)).astype(np.float32)
+    given = torch.from_numpy(seen if data.scale is None else data.scale(seen))
+    ours = LOW + 0.5 * (learner.act(given).numpy() + 1.0) * (HIGH - LOW)
+    np.testing.assert_allclose(ours, model.predict(seen, deterministic=True)[0], atol=1e-5)
+    theirs = model.policy.predict_values(torch.from_numpy(seen)).detach().numpy()[:, 0]
+    np.testing.assert_allclose(learner.value(given).numpy(), theirs, atol=1e-5)
+    again = learned_weights(learner, data)
+    np.testing.assert_allclose(np.asarray(again.log_std), np.asarray(actor.log_std), atol=1e-6)
+
+
+def test_an_agent_that_the_learner_cannot_be_is_refused(wide: Dataset) -> None:
+    actor, _ = from_ppo(PPO("MlpPolicy", Box(), n_steps=8, batch_size=8))
+    with pytest.raises(InputError, match="an actor of tanh"):
+        begin_from(learned("odice", wide), actor, wide)
+    with pytest.raises(InputError, match=r"layers \[\(64, 3\)"):
+        begin_from(learned("odice", wide, policy_width="16"), replace(actor, activation="relu"), wide)
+    with pytest.raises(InputError, match="a mean through tanh"):
+        begin_from(learned("iql", wide), actor, wide)
 
 
 def test_a_value_that_no_plain_layers_say_is_refused(wide: Dataset) -> None:

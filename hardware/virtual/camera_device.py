@@ -145,9 +145,10 @@ class VirtualDevice:
         self._owed = 0
         milliseconds = (frame.stamp_ns - self._first_ns) * 1e-6
         depth = np.zeros_like(shown.depth) if "zero" in self._faults else shown.depth
-        self._send(self._depth, self._depth_profile, depth, 2, milliseconds)
+        # Depth last: it is what the driver waits for, and its colour is then there however busy the machine is.
         if self._colour is not None and shown.colour is not None:
             self._send(self._colour, self._colour_profile, shown.colour.pixels, 3, milliseconds)
+        self._send(self._depth, self._depth_profile, depth, 2, milliseconds)
 
     def _send(self, sensor: Any, profile: Any, pixels: Any, size: int, milliseconds: float) -> None:
         frame = self._rs.software_video_frame()

@@ -14,6 +14,7 @@ from knuckle.hardware.virtual.control_socket import ask
 
 pytestmark = [
     pytest.mark.ros,
+    pytest.mark.timeout(600),
     pytest.mark.skipif(
         importlib.util.find_spec("pyrealsense2") is None,
         reason="pyrealsense2 is not installed: pip install 'knuckle[hand]'",

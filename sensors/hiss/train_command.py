@@ -66,9 +66,6 @@ def train_hiss(argv: list[str]) -> int:
     folder = RunFolder(Path(config.run or f"runs/hiss-{task.name}-{slug}-s{config.seed}"))
     if folder.begun:
         folder.require_same(training)
-    else:
-        folder.begin(training)
-    folder.lock()
     import torch
 
     from knuckle.sensors.hiss.finish import leave_model
@@ -76,6 +73,9 @@ def train_hiss(argv: list[str]) -> int:
 
     torch.set_num_threads(config.threads)
     trainer = Trainer(training, task.channels, parts, task.augment)
+    if not folder.begun:
+        folder.begin(training)
+    folder.lock()
     console.print(
         f"{training.model}, {trainer.parameters} parameters, {len(trainer.trials)} trials; run in {folder.path}",
         soft_wrap=True,

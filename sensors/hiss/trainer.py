@@ -21,9 +21,11 @@ from knuckle.sensors.hiss.model_name import model_name
 from knuckle.sensors.hiss.pieces import Augment, Epoch, whole
 from knuckle.sensors.hiss.predict import mean_squared_error, outputs
 from knuckle.sensors.hiss.splits import Parts
-from knuckle.sensors.hiss.train_config import Training
+from knuckle.sensors.hiss.train_config import LearnConfig, Training
 from knuckle.sensors.hiss.trial import CHUNK, Channels, Trial
 
+MANY = 50
+"""From so many trials on a share of the data is a share of the trials."""
 RIGHT = "a lower rate; the last checkpoint is whole"
 
 
@@ -43,9 +45,7 @@ class Trainer:
         outs = gaussian_factors.outputs_of(len(channels.targets))
         name = model_name(training.model)
         self.model = build(config.width(len(channels.inputs)), outs, name, training.sizes)
-        self.optimiser = torch.optim.AdamW(
-            self.model.parameters(), lr=training.learn.rate, weight_decay=training.learn.weight_decay
-        )
+        self.optimiser = torch.optim.AdamW(_wishes(self.model, training.learn))
         self.updates = self.epoch = self.at = self.best_epoch = 0
         self.best_mse = math.inf
         self.best = self._weights()
@@ -153,7 +153,7 @@ class Trainer:
         done = self.updates / max(learn.epochs * per_epoch, 1)
         cosine = learn.rate_end + (1.0 - learn.rate_end) * 0.5 * (1.0 + math.cos(math.pi * min(done, 1.0)))
         for group in self.optimiser.param_groups:
-            group["lr"] = learn.rate * cosine * min(1.0, (self.updates + 1) / (learn.warmup + 1))
+            group["lr"] = group["highest"] * cosine * min(1.0, (self.updates + 1) / (learn.warmup + 1))
         self.optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), learn.gradient_norm)
@@ -180,8 +180,37 @@ def _part(arrays: dict[str, Any], kind: str) -> dict[str, torch.Tensor]:
     return {n.removeprefix(start): torch.as_tensor(v.copy()) for n, v in arrays.items() if n.startswith(start)}
 
 
+def _wishes(model: torch.nn.Module, learn: LearnConfig) -> list[dict[str, Any]]:
+    """Parameters in groups of the same rate and decay: what S4's kernels wish for themselves (``_optim``) is kept."""
+    groups: dict[tuple[float, float], list[torch.nn.Parameter]] = {}
+    for parameter in model.parameters():
+        wish = getattr(parameter, "_optim", {})
+        rate = min(float(wish.get("lr", learn.rate)), learn.rate)
+        decay = float(wish.get("weight_decay", learn.weight_decay))
+        groups.setdefault((rate, decay), []).append(parameter)
+    return [
+        {"params": own, "lr": rate, "weight_decay": decay, "highest": rate} for (rate, decay), own in groups.items()
+    ]
+
+
 def _share(trials: tuple[Trial, ...], share: float, seed: int) -> tuple[Trial, ...]:
-    """A part of the trials, drawn by ``seed``; a smaller share is part of a larger one."""
+    """A share of the training data, drawn by ``seed``; a smaller share is part of a larger one.
+
+    Of many trials some are taken whole, as in the paper; of few, a stretch of each, so that no kind of motion is lost.
+    """
     rng = np.random.default_rng([seed, 2])
-    order = rng.permutation(len(trials))
-    return tuple(trials[i] for i in sorted(order[: max(1, round(share * len(trials)))]))
+    if share >= 1.0:
+        return trials
+    if len(trials) >= MANY:
+        order = rng.permutation(len(trials))
+        return tuple(trials[i] for i in sorted(order[: max(1, round(share * len(trials)))]))
+    return tuple(_stretch(trial, share, float(rng.random())) for trial in trials)
+
+
+def _stretch(trial: Trial, share: float, centre: float) -> Trial:
+    """``share`` of a trial about its ``centre`` (0 to 1), moved inside where it would stick out."""
+    n = len(trial)
+    length = min(n, max(2 * CHUNK, round(share * n)))
+    begin = min(max(round(centre * n - 0.5 * length), 0), n - length)
+    part = slice(begin, begin + length)
+    return Trial(trial.name, trial.group, trial.inputs[part], trial.targets[part], trial.scored[part])

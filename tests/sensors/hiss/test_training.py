@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ from knuckle.sensors.hiss.predict import mean_squared_error, outputs
 from knuckle.sensors.hiss.run_folder import METRICS, RunFolder
 from knuckle.sensors.hiss.train_command import learn
 
-from .conftest import QUIET, made_parts, made_trainer, made_training
+from .conftest import QUIET, made_parts, made_trainer, made_training, made_trial
 
 
 def weights(trainer) -> np.ndarray:
@@ -94,10 +95,32 @@ def test_training_ends_when_the_validation_error_has_not_fallen_for_long_enough(
     assert trainer.epoch == 3
 
 
-def test_a_smaller_share_of_the_data_is_part_of_a_larger_one() -> None:
-    names = [{t.name for t in made_trainer(made_training(data_share=share)).trials} for share in ("0.34", "0.67", "1")]
-    assert [len(n) for n in names] == [2, 4, 6]
+def test_a_smaller_share_of_many_trials_is_part_of_a_larger_one() -> None:
+    parts = replace(made_parts(), train=tuple(made_trial(k, 40) for k in range(60)))
+    shares = [made_trainer(made_training(data_share=share), parts).trials for share in ("0.1", "0.3", "1")]
+    names = [{trial.name for trial in trials} for trials in shares]
+    assert [len(n) for n in names] == [6, 18, 60]
     assert names[0] < names[1] < names[2]
+
+
+def test_a_share_of_few_trials_is_a_stretch_of_each() -> None:
+    shares = [made_trainer(made_training(data_share=share)).trials for share in ("0.1", "0.5", "1")]
+    for small, large, whole in zip(*shares, strict=True):
+        assert (len(small), len(large), len(whole)) == (40, 200, 400)
+        rows = [{tuple(row) for row in trial.inputs.tolist()} for trial in (small, large, whole)]
+        assert rows[0] < rows[1] < rows[2]
+
+
+def test_what_a_kernel_wishes_of_its_rate_is_kept() -> None:
+    trainer = made_trainer(made_training("flat:s4d", rate="0.01", weight_decay="0.1"))
+    groups = {group["weight_decay"]: group for group in trainer.optimiser.param_groups}
+    assert set(groups) == {0.0, 0.1}
+    names = {name for name, p in trainer.model.named_parameters() if any(p is q for q in groups[0.0]["params"])}
+    assert names and all("kernel" in name for name in names)
+    trainer.update()
+    again = made_trainer(trainer.training)
+    again.restore(*trainer.capture(), where="here")
+    assert again.update()["loss"] == trainer.update()["loss"]
 
 
 def test_a_loss_that_is_not_finite_ends_the_run_in_one_line() -> None:

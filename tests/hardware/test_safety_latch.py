@@ -141,3 +141,11 @@ def test_no_descriptor_is_left_open(tmp_path):
         assert latch.engaged()
         latch.clear()
     assert len(os.listdir("/proc/self/fd")) == before
+
+
+@pytest.mark.parametrize(("size", "said"), [(4096, "emergency stop by 'page'"), (4097, "is damaged")])
+def test_no_more_than_its_first_4096_bytes_are_read_and_it_stops_all_the_same(tmp_path, size, said):
+    path = tmp_path / "stop.json"
+    text = '{"version": 1, "stamp_ns": 0, "source": "page"'
+    path.write_text(text + " " * (size - len(text) - 1) + "}")
+    assert said in StopLatch(path).engaged()

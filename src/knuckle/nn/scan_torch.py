@@ -7,6 +7,7 @@ Inside, time leads and the channels are last, (T, batch, N, D): then every broad
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -29,8 +30,9 @@ def scan(u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, initial_stat
     return y, last
 
 
-def _chunk(batch: int, states: int, width: int) -> int:
-    return max(1, CHUNK_ELEMENTS // (batch * states * width))
+def _chunk(state: Tensor, length: int) -> int:
+    """Steps per chunk: what fits the caches, but enough of them that what is kept does not outgrow a chunk."""
+    return max(1, CHUNK_ELEMENTS // state.numel(), math.isqrt(length // 4))
 
 
 def _time_first(x: Tensor) -> Tensor:
@@ -51,7 +53,7 @@ def _forward(
     rates = A.t().contiguous()
     state = initial_state.transpose(1, 2).contiguous()
     y, starts = torch.empty_like(u), []
-    step = _chunk(*state.shape)
+    step = _chunk(state, u.shape[2])
     for start in range(0, u.shape[2], step):
         now = slice(start, start + step)
         dt, b, c = (_time_first(x[:, :, now]) for x in (delta, B, C))
@@ -84,7 +86,7 @@ def _backward(
     carry = dlast.transpose(1, 2).contiguous()
     drates = torch.zeros_like(rates)
     gradients = [torch.empty_like(x) for x in (u, delta, B, C)]
-    step = _chunk(*carry.shape)
+    step = _chunk(carry, u.shape[2])
     for index in range(len(starts) - 1, -1, -1):
         now = slice(index * step, (index + 1) * step)
         x, dt, b, c, out = (_time_first(t[:, :, now]) for t in (u, delta, B, C, dy))

@@ -46,7 +46,7 @@ class HardIronConfig:
     field_boost: float = setting(1.0, "how much faster the field walks then", low=1.0, high=1000.0)
     iron_boost: float = setting(50.0, "how much faster b walks then", low=1.0, high=1000.0)
     turning: float = setting(1.0, "rate from which the sensor turns well enough", low=1e-3, high=100.0, unit="rad/s")
-    rival_s: float = setting(0.33, "time constant of the rival", low=0.01, high=100.0, unit="s")
+    rival_s: float = setting(3.0, "time constant of the rival", low=0.01, high=100.0, unit="s")
     compare_s: float = setting(1.5, "time over which the two are compared", low=0.01, high=100.0, unit="s")
     floor: float = setting(1.0, "innovation that says nothing", low=0.01, high=100.0, unit="uT")
     believed: float = setting(0.7, "share of the rival's mean square from which on b counts", low=0.0, high=1.0)

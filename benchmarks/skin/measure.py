@@ -5,7 +5,7 @@ python benchmarks/skin/measure.py runs/skin-1000 [--strokes 300] [--svg FOLDER]
 - Ridge regression on windows of samples that end with the target, fitted to the train part, scored on the test part.
 - Floor of the contact: an observer that is given the true force of the sheet on the tip at every sample, the sheet's
   friction and drag, and the future: it inverts the law of the force (writing_world), and where the tip is lifted it
-  goes straight from the velocity before to the one after. What it errs by is the grain, what the tip does between
+  lets the velocity before fade out and the one after fade in. What it errs by is the grain, what the tip does between
   samples, and the air. No estimator from the skin is given that much.
 - Share of noise: the same strokes felt again under other noise and drift; the variance of ridge's estimates over the
   repetitions is what sensor noise alone adds to its error.
@@ -29,7 +29,8 @@ Array = NDArray[np.float64]
 WINDOWS = (1, 10, 25, 50, 100)
 CM2 = 1e4
 """(m/s)^2 to (cm/s)^2."""
-TOUCH_N = 0.05
+TOUCH_N, FADE_S = 0.05, 0.12
+"""A tip that presses with less is lifted; how fast a hand slows down when it lifts, and speeds up before it is down."""
 REPEATED, REPEATS = 4, 8
 
 
@@ -39,7 +40,7 @@ def prepared(recording: SkinRecording) -> tuple[Array, Array]:
 
 
 def by_force(recording: SkinRecording) -> Array:
-    """The velocity (K, 2) by the inverted law of the force, bridged where the tip is lifted."""
+    """The velocity (K, 2) by the inverted law of the force, faded out and in where the tip is lifted."""
     sheet = recording.facts["sheet"]
     normal = recording.force[:, 2]
     touching = normal > TOUCH_N
@@ -47,9 +48,14 @@ def by_force(recording: SkinRecording) -> Array:
     size = np.linalg.norm(pull, axis=1, keepdims=True)
     speed = np.maximum(0.0, size - sheet["friction"]) / sheet["drag"]
     v = np.where(size > 0.0, pull / np.maximum(size, 1e-12), 0.0) * speed
-    t = np.arange(len(v))
-    for axis in range(2):
-        v[:, axis] = np.interp(t, np.append(-1, t[touching]), np.append(0.0, v[touching, axis]))
+    fade = np.exp(-1.0 / (FADE_S * recording.rate_hz))
+    forwards, backwards = np.where(touching[:, None], v, 0.0), np.where(touching[:, None], v, 0.0)
+    for i in range(1, len(v)):
+        if not touching[i]:
+            forwards[i] = fade * forwards[i - 1]
+        if not touching[-i - 1]:
+            backwards[-i - 1] = fade * backwards[-i]
+    v = np.where(touching[:, None], v, forwards + backwards)
     return np.asarray(v.reshape(-1, recording.every, 2).mean(axis=1))
 
 
@@ -114,8 +120,8 @@ def signals_image(recording: SkinRecording) -> str:
     """The middle magnetometer's and one outer one's channels, and when the tip is lifted."""
     x = recording.signals - recording.signals[:5].mean(axis=0)
     t = (np.arange(len(x)) + 1) / recording.rate_hz
-    top = float(np.ceil(np.abs(x[:, :3]).max() / 50.0) * 50.0)
-    panel = Panel(seconds(t[-1]), Axis(-top, top, tuple((v, f"{v:g}") for v in (-top, 0.0, top)), "uT"), width=760)
+    low, high = (float(f(v / 100.0) * 100.0) for f, v in ((np.floor, x[:, :4].min()), (np.ceil, x[:, :4].max())))
+    panel = Panel(seconds(t[-1]), Axis(low, high, tuple((v, f"{v:g}") for v in (low, 0.0, high)), "uT"), width=760)
     lines = [shade(panel, recording)]
     named = (
         (0, "#1f6fb2", "x, middle"),
@@ -125,7 +131,7 @@ def signals_image(recording: SkinRecording) -> str:
     )
     for place, (channel, colour, name) in enumerate(named):
         lines.append(line(panel, t, x[:, channel], colour))
-        lines.append(text(70 + 110 * place, 18, name, colour=colour))
+        lines.append(text(70 + 150 * place, 18, name, colour=colour))
     return panel.image("signals of a stroke", lines)
 
 
@@ -136,7 +142,7 @@ def target_image(recording: SkinRecording) -> str:
     lines = [shade(panel, recording)]
     for axis, (colour, name) in enumerate((("#1f6fb2", "x"), ("#b2531f", "y"))):
         lines.append(line(panel, t, 100.0 * recording.velocity[:, axis], colour))
-        lines.append(text(70 + 110 * axis, 18, f"velocity along {name}", colour=colour))
+        lines.append(text(70 + 150 * axis, 18, f"velocity along {name}", colour=colour))
     return panel.image("target of a stroke", lines)
 
 

@@ -48,9 +48,15 @@ COMMANDS: dict[str, Command] = {
     "train tracker": Command(
         "fit, train and tune trackers on films of boxes", "knuckle.perception.tracking.train_command:train_tracker"
     ),
+    "train offline": Command(
+        "learn a policy from recorded data alone", "knuckle.policy.offline.train_command:train_offline"
+    ),
     "eval reorient": Command("score a controller that turns objects", "knuckle.policy.commands:eval_reorient"),
     "eval tracker": Command(
         "compare trackers on the same detections", "knuckle.perception.tracking.eval_command:eval_tracker"
+    ),
+    "eval offline": Command(
+        "compare learners from recorded data", "knuckle.policy.offline.eval_command:eval_offline"
     ),
     "export urdf": Command("write hands and objects as URDF", "knuckle.sim.export_command:export_urdf"),
     "data show": Command("say what recorded experience holds", "knuckle.policy.offline_data.data_command:show"),

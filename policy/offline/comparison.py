@@ -1,0 +1,163 @@
+"""Learners beside each other on one task's data: each by its last checkpoint, O-DICE's lambda chosen on held-out data.
+
+Lambda is the one whose policy, learned from nine tenths of the episodes, answers nearest to what was done in the better
+half (by return) of the other tenth. No episode of any policy is looked at for it. Every run keeps its own folder, so a
+comparison goes on where it was stopped.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from knuckle.core.errors import InputError
+from knuckle.core.figures import write_text
+from knuckle.policy.offline.bootstrap import bootstrap_mean
+from knuckle.policy.offline.judge import NearestReplay, play, shuffled
+from knuckle.policy.offline.offline_run import OfflinePlan, OfflineRun
+from knuckle.policy.offline_data.dataset import Dataset
+from knuckle.policy.offline_data.environments import OfflineTask
+from knuckle.policy.offline_data.torch_actor import TorchActor
+
+HELD_SHARE, CHOICE_SEED = 0.1, 1000
+CONTROLS = ("nearest-replay", "shuffled-actions")
+"""Arms that must lose: a recording played again blind, and cloning of data whose actions were mixed up."""
+EVAL_SEED = 10_000
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What is compared: ``learners`` (with `CONTROLS` if wanted) on ``data`` of ``task``, ``seeds`` runs of ``steps``
+    each, judged by ``episodes`` episodes. ``lambdas`` are tried for O-DICE with ``choice_steps`` steps."""
+
+    task: OfflineTask
+    data: Dataset
+    learners: Sequence[str]
+    seeds: int
+    steps: int
+    episodes: int
+    folder: Path
+    lambdas: Sequence[str] = ()
+    choice_steps: int = 10_000
+    settings: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Row:
+    """What a learner came to: a mean return and success (NaN where unknown) for each seed, and CPU ms a step."""
+
+    learner: str
+    chosen: str
+    returns: list[float]
+    successes: list[float]
+    step_cpu_ms: float
+
+
+def compare(comparison: Comparison, said: Callable[[str], object]) -> list[Row]:
+    """Learn and judge all that is not done yet. InputError where the data are of another task."""
+    task, data = comparison.task, comparison.data
+    data.require_shapes(task.observations, task.actions, task=task.name)
+    rows = []
+    for learner in comparison.learners:
+        chosen = _choose(comparison, learner, said) if learner in ("odice", "odice-semi", "odice-true") else ""
+        results = [_result(comparison, learner, chosen, seed) for seed in range(comparison.seeds)]
+        costs = [result["step_cpu_ms"] for result in results]
+        returns, successes = [r["return"] for r in results], [r["success"] for r in results]
+        rows.append(
+            Row(learner, chosen, returns, [np.nan if s is None else s for s in successes], float(np.mean(costs)))
+        )
+        said(f"{learner}{f', lambda {chosen}' if chosen else ''}: return {np.mean(returns):.1f}")
+    return rows
+
+
+def figures_of(rows: Sequence[Row], task: OfflineTask) -> tuple[dict[str, float], dict[str, tuple[float, float]]]:
+    """Means over the seeds, ``return_odice``, ``score_odice`` (normalised), ``success_odice``, with 95% bootstrap
+    intervals."""
+    figures: dict[str, float] = {}
+    intervals: dict[str, tuple[float, float]] = {}
+    rng = np.random.default_rng(0)
+    for row in rows:
+        name = row.learner.replace("-", "_")
+        series = {f"return_{name}": row.returns}
+        scores = [task.normalised(value) for value in row.returns]
+        if None not in scores:
+            series[f"score_{name}"] = [float(score) for score in scores if score is not None]
+        if np.isfinite(row.successes).all():
+            series[f"success_{name}"] = row.successes
+        for key, values in series.items():
+            figures[key], intervals[key] = float(np.mean(values)), bootstrap_mean(values, rng)
+        figures[f"step_cpu_ms_{name}"] = row.step_cpu_ms
+        if row.chosen:
+            figures[f"lambda_{name}"] = float(row.chosen)
+    return figures, intervals
+
+
+def _settings(comparison: Comparison, learner: str, chosen: str) -> dict[str, str]:
+    own = {
+        key: value for name, value in comparison.settings.items() if (key := name.removeprefix(f"{learner}.")) != name
+    }
+    return own | ({"lam": chosen} if chosen else {})
+
+
+def _choose(comparison: Comparison, learner: str, said: Callable[[str], object]) -> str:
+    """The lambda with the lowest error on held-out episodes; the default's empty text where none is to be tried."""
+    if not comparison.lambdas:
+        return ""
+    rng = np.random.default_rng(CHOICE_SEED)
+    given, held = comparison.data.split(HELD_SHARE, rng)
+    best = held.best(0.5)
+    errors: dict[str, float] = {}
+    for lam in comparison.lambdas:
+        plan = OfflinePlan(learner, _settings(comparison, learner, lam), comparison.choice_steps, CHOICE_SEED)
+        run = OfflineRun(plan, given, comparison.folder / f"choice-{learner}-{lam}")
+        run.learn(log_every=1000, keep_every=5000)
+        half = 0.5 * (best.high - best.low)
+        seen = np.concatenate([episode.observations[:-1] for episode in best.episodes])
+        done = np.concatenate([episode.actions for episode in best.episodes])
+        apart = (TorchActor(run.actor()).act(seen) - done) / half
+        errors[lam] = float((apart**2).mean())
+    chosen = min(errors, key=lambda lam: errors[lam])
+    said(f"{learner}: lambda {chosen}, of {', '.join(f'{lam} {error:.4f}' for lam, error in errors.items())}")
+    return chosen
+
+
+def _result(comparison: Comparison, learner: str, chosen: str, seed: int) -> dict[str, Any]:
+    """The judgement of one run, read from its folder or made and left there."""
+    folder = comparison.folder / "-".join(part for part in (learner, chosen, str(seed)) if part)
+    path = folder / f"judged-{comparison.steps}-{comparison.episodes}.json"
+    if path.is_file():
+        try:
+            known: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise InputError("a judgement cannot be read", where=str(path), right="delete it") from error
+        return known
+    cost = 0.0
+    if learner == "nearest-replay":
+        played = play(
+            NearestReplay(comparison.data), comparison.task, episodes=comparison.episodes, seed=EVAL_SEED + seed
+        )
+    else:
+        data, name = comparison.data, learner
+        if learner == "shuffled-actions":
+            rng = np.random.default_rng(seed)
+            data, name = shuffled(data, rng), "bc"
+        plan = OfflinePlan(name, _settings(comparison, learner, chosen), comparison.steps, seed)
+        run = OfflineRun(plan, data, folder)
+        run.learn(log_every=1000, keep_every=5000)
+        cost = 1e3 * run.history[-1]["cpu_s"] / comparison.steps
+        actor = TorchActor(run.actor())
+        played = play(
+            lambda seen, numbers, step: actor.act(seen),
+            comparison.task,
+            episodes=comparison.episodes,
+            seed=EVAL_SEED + seed,
+        )
+    success = None if played.succeeded is None else float(played.succeeded.mean())
+    result = {"return": float(played.returns.mean()), "success": success, "step_cpu_ms": cost}
+    write_text(path, json.dumps(result) + "\n")
+    return result

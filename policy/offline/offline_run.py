@@ -1,0 +1,127 @@
+"""A run of offline learning in its folder: goes on after a kill, leaves its last policy.
+
+run.json                 what is learned from and how
+checkpoint.safetensors   all that the next step follows from
+metrics.jsonl            a line of figures each time they are noted
+policy/                  the policy as of the last step, with its card: card.json, policy.onnx
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from knuckle.core.errors import InputError
+from knuckle.core.figures import write_text
+from knuckle.policy.learned.run_folder import CHECKPOINT, CONFIG, RunFolder
+from knuckle.policy.offline.fit import Fit
+from knuckle.policy.offline.iql import IqlConfig
+from knuckle.policy.offline.learner import Figures
+from knuckle.policy.offline.learners import settings_of
+from knuckle.policy.offline.prepare import AUTO, prepared
+from knuckle.policy.offline_data.actor_weights import ActorWeights
+from knuckle.policy.offline_data.dataset import Dataset
+from knuckle.policy.offline_data.environments import OfflineTask
+from knuckle.policy.offline_data.learned_weights import learned_weights
+
+
+@dataclass(frozen=True)
+class OfflinePlan:
+    """What is learned: a ``learner`` with ``settings`` (text that differs from its defaults), for ``steps``, from data
+    whose rewards and observations are scaled by a rule (`prepare`)."""
+
+    learner: str
+    settings: dict[str, str]
+    steps: int
+    seed: int
+    rewards: str = AUTO
+    observations: str = AUTO
+
+
+class OfflineRun:
+    """The run of ``plan`` on ``data`` in ``path``. InputError where something else is in there, or nothing fits."""
+
+    def __init__(self, plan: OfflinePlan, data: Dataset, path: Path) -> None:
+        self.plan, self.folder = plan, RunFolder(path)
+        self.data = prepared(data, plan.learner, rewards=plan.rewards, observations=plan.observations)
+        settings = settings_of(plan.learner, plan.settings)
+        if isinstance(settings, IqlConfig) and "cosine_steps" not in plan.settings:
+            settings = settings_of(plan.learner, plan.settings | {"cosine_steps": str(plan.steps)})
+        self.fit = Fit(plan.learner, settings, self.data.transitions(), seed=plan.seed)
+        self._require_same()
+        self.folder.lock()
+        if (before := self.folder.checkpoint()) is not None:
+            self.fit.restore(*before, where=str(path / CHECKPOINT))
+        self.history = self.folder.cut(self.fit.steps)
+
+    def learn(
+        self,
+        *,
+        log_every: int,
+        keep_every: int,
+        noted: Callable[[int, Figures], object] = lambda step, figures: None,
+    ) -> None:
+        """Learn until the plan's steps are done; the checkpoint is written every ``keep_every`` and at the end."""
+        used = time.process_time() - (self.history[-1]["cpu_s"] if self.history else 0.0)
+
+        def note(step: int, figures: Figures) -> None:
+            row = {"updates": float(step), "cpu_s": time.process_time() - used} | figures
+            self.folder.note(row)
+            self.history.append(row)
+            noted(step, figures)
+
+        while self.fit.steps < self.plan.steps:
+            until = min((self.fit.steps // keep_every + 1) * keep_every, self.plan.steps)
+            self.fit.run(until, log_every=log_every, noted=note)
+            self.folder.keep(*self.fit.capture())
+
+    def actor(self) -> ActorWeights:
+        """The policy as it is now, in the units of its task."""
+        return learned_weights(self.fit.learner, self.data)
+
+    def export(self, task: OfflineTask, rate_hz: float) -> None:
+        """Leave the policy with its card in the run's folder; RunError where the export differs."""
+        from knuckle.policy.offline_data.actor_export import export_actor
+
+        seen = self.data.episodes[0].observations[:256]
+        if self.data.scale is not None:
+            seen = seen * self.data.scale.std + self.data.scale.mean
+        facts = asdict(self.plan) | {"steps_done": self.fit.steps, "environment": self.data.environment}
+        export_actor(
+            self.folder.policy,
+            self.actor(),
+            name=self.plan.learner,
+            task=task.name,
+            observed=seen,
+            rate_hz=rate_hz,
+            data=f"{self.data.name}: {self.data.steps} steps in {len(self.data.episodes)} episodes",
+            licence="that of the data",
+            training=facts | {"versions": {name: version(name) for name in ("knuckle", "torch")}},
+            seed=self.plan.seed,
+        )
+
+    def _require_same(self) -> None:
+        """Note what is learned; InputError where the folder holds a run of something else."""
+        path = self.folder.path / CONFIG
+        facts: dict[str, Any] = asdict(self.plan) | {
+            "data": self.data.name,
+            "data_steps": self.data.steps,
+            "data_episodes": len(self.data.episodes),
+            "all_settings": asdict(self.fit.settings),
+        }
+        if not path.is_file():
+            write_text(path, json.dumps(facts, indent=2) + "\n")
+            return
+        try:
+            here = json.loads(path.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise InputError("the settings cannot be read", where=str(path), right="another --run") from error
+        for name, value in facts.items():
+            if here.get(name) != value:
+                what = f"the run here has {name} {here.get(name)}, not {value}"
+                raise InputError(what, where=str(self.folder.path), right="the same, or another --run")

@@ -1,0 +1,79 @@
+"""``knuckle train offline``: a policy from recorded experience alone; the same command goes on after a kill."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from knuckle.core.arguments import parse_arguments
+from knuckle.core.config import parse_pairs, setting
+from knuckle.core.errors import InputError
+
+
+@dataclass(frozen=True)
+class TrainOffline:
+    """Learn from recorded data. The same command goes on with a run that ended early."""
+
+    data: str = setting("", "what to learn from, as knuckle data show takes it; several with + between")
+    learner: str = setting("odice", "odice, odice-semi, odice-true, odice-imitation, bc, bc-10, iql, td3-bc or cql")
+    set: str = setting("", "settings that differ: lam=0.7,eta=0.5,weight=exact")
+    steps: int = setting(50_000, "steps of learning in all", low=1, high=100_000_000)
+    run: str = setting("", "folder of the run; runs/offline-LEARNER if empty")
+    seed: int = setting(0, "seed of everything that is drawn", low=0, high=2**31 - 1)
+    rewards: str = setting("auto", "how rewards are scaled: auto, none, return_range or minus_three")
+    observations: str = setting("auto", "how observations are: auto, scaled or raw")
+    log_every: int = setting(1000, "steps from one line of figures to the next", low=1)
+    keep_every: int = setting(5000, "steps from one checkpoint to the next", low=1)
+    json: str = setting("", "file to write the figures to")
+    settings: bool = setting(False, "list what --set can change, and end")
+
+
+def train_offline(argv: list[str]) -> int:
+    """Run ``knuckle train offline``. Raises InputError for data, a setting or a folder that cannot be used."""
+    config = parse_arguments(TrainOffline, argv, "knuckle train offline")
+    import torch
+    from rich.console import Console
+
+    from knuckle.core.figures import Figures, require_writable
+    from knuckle.policy.offline.learners import settings_of
+    from knuckle.policy.offline.offline_run import OfflinePlan, OfflineRun
+    from knuckle.policy.offline_data.dataset import merged
+    from knuckle.policy.offline_data.environments import task_of
+    from knuckle.policy.offline_data.open_data import open_data
+
+    console = Console()
+    torch.set_num_threads(1)
+    changes = parse_pairs(config.set, where="--set")
+    settings = settings_of(config.learner, changes)
+    if config.settings:
+        for name, value in asdict(settings).items():
+            console.print(f"{name}={value}", soft_wrap=True, highlight=False)
+        return 0
+    if not config.data:
+        raise InputError("no data", where="--data", right="what knuckle data show takes")
+    if config.json:
+        require_writable(Path(config.json))
+    data = merged([open_data(source) for source in config.data.split("+")])
+    plan = OfflinePlan(config.learner, changes, config.steps, config.seed, config.rewards, config.observations)
+    run = OfflineRun(plan, data, Path(config.run or f"runs/offline-{config.learner}"))
+    if run.fit.steps:
+        console.print(f"goes on after step {run.fit.steps}")
+
+    def said(step: int, figures: dict[str, float]) -> None:
+        shown = ", ".join(f"{name} {value:.3g}" for name, value in figures.items())
+        console.print(f"step {step}: {shown}", soft_wrap=True, highlight=False)
+
+    run.learn(log_every=config.log_every, keep_every=config.keep_every, noted=said)
+    if (task := task_of(data.environment)) is None:
+        console.print("no policy is exported: the data are of no task that is known")
+    else:
+        env = task.make()
+        run.export(task, 1.0 / float(env.unwrapped.dt))
+        env.close()
+        console.print(f"policy in {run.folder.policy}", soft_wrap=True)
+    if config.json:
+        command, last = ["knuckle", "train", "offline", *argv], run.history[-1]
+        Figures(command, asdict(config), config.seed, data.steps, last).write(Path(config.json))
+        sys.stdout.write(f"figures written to {config.json}\n")
+    return 0

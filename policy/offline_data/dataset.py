@@ -164,7 +164,7 @@ class Dataset:
             raise InputError(what, where=self.name, right=right)
 
     def transitions(self, *, timeouts: str = "keep") -> Transitions:
-        """All steps in order, as a learner reads them: actions from ``low`` to ``high`` become -1 to 1.
+        """All steps in order, as a learner reads them; actions as they were recorded, ``low`` to ``high``.
 
         The observation after an episode's last step is kept here, so a step at a time limit is a step like others:
         ``truncated``, not ``terminated``, and worth what follows. D4RL's qlearning_dataset does not know what follows
@@ -179,7 +179,7 @@ class Dataset:
         numbers = np.repeat(np.arange(len(self.episodes)), [len(episode) for episode in self.episodes])
         whole = Transitions(
             observations=np.concatenate([episode.observations[:-1] for episode in self.episodes]),
-            actions=self._unit(np.concatenate([episode.actions for episode in self.episodes])),
+            actions=np.concatenate([episode.actions for episode in self.episodes]),
             rewards=np.concatenate([episode.rewards for episode in self.episodes]),
             next_observations=np.concatenate([episode.observations[1:] for episode in self.episodes]),
             terminated=terminated,
@@ -187,15 +187,6 @@ class Dataset:
             episode=numbers.astype(np.int64),
         )
         return whole.take(~truncated) if timeouts == "drop" else whole
-
-    def _unit(self, actions: Floats) -> Floats:
-        """Actions (N, A) from the space to -1 to 1."""
-        if not np.isfinite(self.high - self.low).all() or not (self.high > self.low).all():
-            right = "a space with finite bounds, low below high"
-            raise InputError("its actions have no bounds to be scaled by", where=self.name, right=right)
-        if (self.low == -1.0).all() and (self.high == 1.0).all():
-            return np.clip(actions, -1.0, 1.0)
-        return np.clip(2.0 * (actions - self.low) / (self.high - self.low) - 1.0, -1.0, 1.0).astype(np.float32)
 
 
 def merged(parts: Sequence[Dataset]) -> Dataset:

@@ -31,14 +31,6 @@ def test_transitions_hold_every_step_with_what_was_seen_after_it(data: Dataset) 
     np.testing.assert_allclose(returns, data.returns())
 
 
-def test_a_learner_is_given_actions_of_minus_1_to_1(data: Dataset) -> None:
-    wide = replace(data, low=np.array([-2.0, -1.0], np.float32), high=np.array([2.0, 3.0], np.float32))
-    np.testing.assert_array_equal(data.transitions().actions[:3], data.episodes[0].actions)
-    np.testing.assert_allclose(wide.transitions().actions, (data.transitions().actions - [0.0, 1.0]) / 2.0, atol=1e-6)
-    with pytest.raises(InputError, match="no bounds to be scaled by"):
-        replace(data, high=np.full(2, np.inf, np.float32)).transitions()
-
-
 def test_steps_at_a_time_limit_are_left_out_where_that_is_asked_for(data: Dataset) -> None:
     dropped = data.transitions(timeouts="drop")
     assert len(dropped) == data.steps - 2 and not dropped.truncated.any() and dropped.terminated.sum() == 2

@@ -36,7 +36,9 @@ class Box(gymnasium.Env[Any, Any]):
 
 
 def learned(name: str, data: Dataset, **changes: str) -> Any:
-    fit = Fit(name, settings_of(name, SMALL | changes), data.transitions(), seed=0)
+    rows = data.transitions()
+    unit = (2.0 * (rows.actions - data.low) / (data.high - data.low) - 1.0).astype(np.float32)
+    fit = Fit(name, settings_of(name, SMALL | changes), replace(rows, actions=unit), seed=0)
     for _ in range(3):
         fit.step()
     return fit.learner

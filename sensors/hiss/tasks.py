@@ -27,7 +27,7 @@ class Task:
 
     ``load`` makes trials of a folder (or a file), ``load_training`` variants of them too; ``split`` divides them;
     ``augment`` varies one in training; ``features`` and ``learn`` are what a training begins from; ``data`` and
-    ``licence`` go into the card.
+    ``licence`` go into the card; inputs of ``derived`` may be constant in a recording.
     """
 
     facts: dict[str, Any]
@@ -40,6 +40,7 @@ class Task:
     learn: LearnConfig
     data: str
     licence: str
+    derived: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -96,6 +97,7 @@ def _orientation(options: Mapping[str, str]) -> Task:
         augment=None,
         features=FeatureConfig(deltas=False),
         learn=LearnConfig(window_s=40.0),
+        derived=("rival", "pull", "disturbed", "iron"),
         data=f"{_BROAD}, and {text} variants of each trial with simulated magnets",
         licence=_BROAD_LICENCE,
     )

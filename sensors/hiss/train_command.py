@@ -61,7 +61,7 @@ def train_hiss(argv: list[str]) -> int:
     source = data_folder(config.data, task.name)
     parts = divide(task.load_training(source), task.split, where=str(source))
     for trial in parts.train:
-        require_varied(trial, task.channels)
+        require_varied(trial, task.channels, task.derived)
     slug = training.model.replace(":", "-").replace("/", "-")
     folder = RunFolder(Path(config.run or f"runs/hiss-{task.name}-{slug}-s{config.seed}"))
     if folder.begun:

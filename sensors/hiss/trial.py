@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
@@ -61,9 +62,13 @@ class Trial:
         return np.asarray(np.isfinite(self.targets).all(axis=1))
 
 
-def require_varied(trial: Trial, channels: Channels) -> None:
-    """RecordingError where an input channel of ``trial`` never changes: a sensor that is dead or not connected."""
-    still = np.ptp(trial.inputs, axis=0) == 0.0
+def require_varied(trial: Trial, channels: Channels, derived: Collection[str] = ()) -> None:
+    """RecordingError where an input channel of ``trial`` never changes: a sensor that is dead or not connected.
+
+    Those of ``derived``, which a filter made of the sensor's, may.
+    """
+    own = np.array([entry.name not in derived for entry in channels.inputs])
+    still = (np.ptp(trial.inputs, axis=0) == 0.0) & own
     if still.any():
         k = int(np.argmax(still))
         what = f"channel '{channels.inputs[k].name}' is {trial.inputs[0, k]:g} in every sample"

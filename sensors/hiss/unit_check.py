@@ -20,8 +20,16 @@ _LAG_S = 0.1
 
 
 def require_si(recording: ImuRecording) -> None:
-    """RecordingError where rates look like degrees, accelerations like g, or fields like microtesla."""
+    """RecordingError where rates look like degrees, accelerations like g, or fields like microtesla, or an axis of
+    any of them never changes."""
     where = recording.name
+    for name in ("gyr", "acc", "mag"):
+        rows = getattr(recording, name)
+        still = np.zeros(3, dtype=np.bool_) if rows is None else np.ptp(rows, axis=0) == 0.0
+        if still.any():
+            k = int(np.argmax(still))
+            what = f"channel '{name}_{'xyz'[k]}' is {rows[0, k]:g} in every sample"
+            raise RecordingError(what, where=where, right="a sensor that is connected")
     norm = float(np.median(np.linalg.norm(recording.acc, axis=1)))
     if 0.5 < norm < 2.0:
         raise RecordingError(f"'acc' has a median of {norm:.2f}: g?", where=where, right="m/s^2, about 9.81 at rest")

@@ -156,9 +156,10 @@ def imu(gyr_scale: float = 1.0, acc_scale: float = 1.0, mag_scale: float = 1.0, 
     """Ten seconds of turning back and forth about a level axis."""
     t = np.arange(2000) / 200.0
     angle = 0.8 * np.sin(speed * t)
-    rate = np.stack([0.8 * speed * np.cos(speed * t), 0.0 * t, 0.0 * t], axis=1)
-    acc = 9.81 * np.stack([0.0 * t, np.sin(angle), np.cos(angle)], axis=1)
-    mag = 5e-5 * np.stack([0.0 * t, np.cos(angle), np.sin(angle)], axis=1)
+    noise = 1e-3 * np.random.default_rng(0).standard_normal((3, 2000))
+    rate = np.stack([0.8 * speed * np.cos(speed * t), noise[0], noise[1]], axis=1)
+    acc = 9.81 * np.stack([noise[2], np.sin(angle), np.cos(angle)], axis=1)
+    mag = 5e-5 * np.stack([noise[0], np.cos(angle), np.sin(angle)], axis=1)
     stamps = np.arange(2000, dtype=np.int64) * 5_000_000
     return ImuRecording("made", 200.0, stamps, gyr_scale * rate, acc_scale * acc, mag_scale * mag)
 
@@ -181,6 +182,14 @@ def test_units_that_are_plainly_others_are_named(recording: ImuRecording, line: 
     with pytest.raises(RecordingError) as caught:
         require_si(recording)
     assert line in str(caught.value)
+
+
+def test_an_axis_of_an_imu_that_never_changes_is_named() -> None:
+    recording = imu()
+    acc = recording.acc.copy()
+    acc[:, 1] = 0.5
+    with pytest.raises(RecordingError, match="channel 'acc_y' is 0.5 in every sample"):
+        require_si(replace(recording, acc=acc))
 
 
 def test_a_set_without_the_validation_groups_is_refused() -> None:

@@ -90,7 +90,7 @@ class Mamba(SequenceLayer):
 
     def _sequence(self, x: Tensor, state: MambaState | None) -> tuple[Tensor, MambaState]:
         inner, z = self.in_proj(x).transpose(1, 2).chunk(2, dim=1)
-        inner, conv = causal_conv(inner, self.conv1d, None if state is None else state.conv)
+        inner, conv = causal_conv(inner, self.conv1d, None if state is None else state.conv, self.backend)
         dt, B, C = self._selected(inner.transpose(1, 2))
         y, ssm = selective_scan(
             inner,

@@ -119,7 +119,7 @@ class Mamba2(SequenceLayer):
     def _sequence(self, x: Tensor, state: Mamba2State | None) -> tuple[Tensor, Mamba2State]:
         aside, z, inner, dt = self._parts(x)
         before = None if state is None else state.conv
-        inner, conv = causal_conv(inner.transpose(1, 2), self.conv1d, before)
+        inner, conv = causal_conv(inner.transpose(1, 2), self.conv1d, before, self.backend)
         heads, B, C = self._scanned(inner.transpose(1, 2))
         last = None if state is None else state.ssm
         y, ssm = ssd(heads, dt, -torch.exp(self.A_log), B, C, last, self.chunk_size, self.backend)

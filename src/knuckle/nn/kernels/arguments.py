@@ -25,6 +25,18 @@ class ScanArguments(ctypes.Structure):
     )
 
 
+class ConvArguments(ctypes.Structure):
+    """Everything a causal filter reads and writes, forward and backward."""
+
+    _fields_ = (
+        *((name, ctypes.c_int64) for name in ("batch", "channels", "length", "taps", "padded")),
+        *((name, Strided3) for name in ("x", "out")),
+        *((name, ctypes.c_void_p) for name in ("weight", "bias", "before")),
+        *((name, Strided3) for name in ("grad_out", "grad_x")),
+        *((name, ctypes.c_void_p) for name in ("grad_weight", "grad_bias", "grad_before")),
+    )
+
+
 def strided(x: Tensor | None) -> Strided3:
     """``x`` where it lies; null for None."""
     if x is None:

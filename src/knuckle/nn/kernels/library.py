@@ -19,7 +19,7 @@ INSTRUCTION_SETS = ("baseline", "avx2", "avx512")
 CHOICE = "KNUCKLE_INSTRUCTION_SET"
 """Environment variable that forces one of INSTRUCTION_SETS, or "none" to do without the library."""
 
-VERSION = 4
+VERSION = 5
 """Of the structs and functions that both sides know; a library of another version is not used."""
 
 REMEDY = "a C++ compiler (apt-get install g++), then install knuckle again"

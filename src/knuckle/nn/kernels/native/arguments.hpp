@@ -22,6 +22,16 @@ struct ScanArguments {
     void *grad_last, *grad_A, *grad_D, *grad_bias, *grad_first;
 };
 
+// x, out and their gradients are (batch, channels, length) with contiguous channels. weight (taps, padded), bias
+// (padded), before (batch, taps, padded) and their gradients, which are zero at first, are contiguous.
+struct ConvArguments {
+    int64_t batch, channels, length, taps, padded;
+    Strided3 x, out;
+    void *weight, *bias, *before;
+    Strided3 grad_out, grad_x;
+    void *grad_weight, *grad_bias, *grad_before;
+};
+
 // One operation of the streaming engine: offsets into values (out, a, b, c, d), weights (w0, w1, w2) and state, sizes
 // (n, m, k), and one more number.
 struct Operation {

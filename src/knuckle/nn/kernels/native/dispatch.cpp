@@ -40,7 +40,7 @@ constexpr int UNSUPPORTED = 2;
 using namespace knuckle;
 
 // Grows with every change of a struct or function below; Python refuses a library of another version.
-EXPORT int knuckle_version() { return 4; }
+EXPORT int knuckle_version() { return 5; }
 
 EXPORT int knuckle_supports(int set) { return table_of(set) != nullptr; }
 
@@ -67,6 +67,18 @@ EXPORT int knuckle_scan_backward(int set, int wide, const ScanArguments* argumen
     const Table* table = table_of(set);
     if (!table) return UNSUPPORTED;
     return (wide ? table->scan_backward_double : table->scan_backward_float)(arguments);
+}
+
+EXPORT int knuckle_conv_forward(int set, int wide, const ConvArguments* arguments) {
+    const Table* table = table_of(set);
+    if (!table) return UNSUPPORTED;
+    return (wide ? table->conv_forward_double : table->conv_forward_float)(arguments);
+}
+
+EXPORT int knuckle_conv_backward(int set, int wide, const ConvArguments* arguments) {
+    const Table* table = table_of(set);
+    if (!table) return UNSUPPORTED;
+    return (wide ? table->conv_backward_double : table->conv_backward_float)(arguments);
 }
 
 EXPORT int knuckle_engine_run(int set, const EngineArguments* arguments) {

@@ -33,10 +33,13 @@ namespace {
 
 #include "scan_backward.hpp"
 
+#include "causal_conv.hpp"
+
 #include "engine.hpp"
 }  // namespace
 extern const Table table;
 const Table table = {scan_forward<float>, scan_forward<double>, scan_backward<float>, scan_backward<double>,
+                     conv_forward<float>, conv_forward<double>, conv_backward<float>, conv_backward<double>,
                      engine_run};
 }  // namespace NAMESPACE
 }  // namespace knuckle

@@ -9,6 +9,10 @@ struct Table {
     int (*scan_forward_double)(const ScanArguments*);
     int (*scan_backward_float)(const ScanArguments*);
     int (*scan_backward_double)(const ScanArguments*);
+    int (*conv_forward_float)(const ConvArguments*);
+    int (*conv_forward_double)(const ConvArguments*);
+    int (*conv_backward_float)(const ConvArguments*);
+    int (*conv_backward_double)(const ConvArguments*);
     int (*engine_run)(const EngineArguments*);
 };
 

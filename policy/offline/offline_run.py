@@ -23,7 +23,7 @@ from knuckle.policy.offline.fit import Fit
 from knuckle.policy.offline.iql import IqlConfig
 from knuckle.policy.offline.learner import Figures
 from knuckle.policy.offline.learners import settings_of
-from knuckle.policy.offline.prepare import AUTO, prepared
+from knuckle.policy.offline.prepare import AUTO, prepared, unit_transitions
 from knuckle.policy.offline_data.actor_weights import ActorWeights
 from knuckle.policy.offline_data.dataset import Dataset
 from knuckle.policy.offline_data.environments import OfflineTask
@@ -52,7 +52,7 @@ class OfflineRun:
         settings = settings_of(plan.learner, plan.settings)
         if isinstance(settings, IqlConfig) and "cosine_steps" not in plan.settings:
             settings = settings_of(plan.learner, plan.settings | {"cosine_steps": str(plan.steps)})
-        self.fit = Fit(plan.learner, settings, self.data.transitions(), seed=plan.seed)
+        self.fit = Fit(plan.learner, settings, unit_transitions(self.data), seed=plan.seed)
         self._require_same()
         self.folder.lock()
         if (before := self.folder.checkpoint()) is not None:

@@ -1,8 +1,13 @@
-"""What a learner is given of a data set: rewards and observations scaled as its authors do."""
+"""What a learner is given of a data set: rewards and observations scaled as its authors do, actions -1 to 1."""
 
 from __future__ import annotations
 
-from knuckle.core.errors import unknown_name
+import dataclasses
+
+import numpy as np
+
+from knuckle.core.errors import InputError, unknown_name
+from knuckle.policy.offline.transitions import Transitions
 from knuckle.policy.offline_data.dataset import Dataset
 from knuckle.policy.offline_data.reward_scale import RULES
 
@@ -36,3 +41,13 @@ def prepared(data: Dataset, learner: str, *, rewards: str = AUTO, observations: 
     if observations == "scaled" or (observations == AUTO and learner not in _RAW_OBSERVATIONS and data.scale is None):
         data = data.normalise_observations()
     return data
+
+
+def unit_transitions(data: Dataset) -> Transitions:
+    """The transitions of ``data``, with actions -1 to 1 instead of ``low`` to ``high``; InputError where these are not
+    finite."""
+    if not (np.isfinite(data.low).all() and np.isfinite(data.high).all()):
+        raise InputError("an action space without bounds", where=data.name, right="finite low and high")
+    recorded = np.concatenate([episode.actions for episode in data.episodes])
+    unit = (2.0 * (recorded - data.low) / (data.high - data.low) - 1.0).clip(-1.0, 1.0)
+    return dataclasses.replace(data.transitions(), actions=unit.astype(np.float32))

@@ -13,7 +13,7 @@ from knuckle.cli import main
 from knuckle.policy.offline.judge import NearestReplay, play, shuffled
 from knuckle.policy.offline.learners import LEARNERS
 from knuckle.policy.offline.offline_run import OfflinePlan, OfflineRun
-from knuckle.policy.offline.prepare import prepared
+from knuckle.policy.offline.prepare import prepared, unit_transitions
 from knuckle.policy.offline_data.dataset import Dataset
 from knuckle.policy.offline_data.environments import offline_task
 from knuckle.policy.offline_data.episode import episode_of
@@ -161,5 +161,5 @@ def test_data_are_scaled_as_the_learners_authors_do() -> None:
     odice, cloned = prepared(data, "odice"), prepared(data, "bc")
     assert odice.reward_rule == "return_range" and odice.scale is None
     assert cloned.reward_rule == "none" and cloned.scale is not None
-    unit = odice.transitions().actions
+    unit = unit_transitions(data).actions
     np.testing.assert_allclose(unit, np.concatenate([e.actions for e in data.episodes]) / 2.0, atol=1e-6)

@@ -344,7 +344,7 @@ def test_the_command_finds_a_virtual_camera_over_a_virtual_hand(
         pytest.skip("no EGL on this machine")
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
     path = tmp_path / "camera.json"
-    brief = ["--postures", "14", "--looks", "1", "--settle-s", "0.1", "--speed", "1.0", "--out", str(path)]
+    brief = ["--postures", "14", "--looks", "1", "--settle-s", "0.4", "--speed", "1.0", "--out", str(path)]
     assert main(["calibrate", "camera", "--port", "virtual", *brief]) == 0
     said = capsys.readouterr().out
     assert said.count("marker seen") >= 10

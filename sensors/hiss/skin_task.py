@@ -15,12 +15,12 @@ CHANNELS = tuple(f"b{axis}{k}" for k in range(5) for axis in "xyz")
 RATE_HZ = 50.0
 
 
-def channels(names: tuple[str, ...] = CHANNELS) -> Channels:
-    """Inputs and targets of a skin whose channels have ``names``."""
+def channels() -> Channels:
+    """Inputs and targets of the task."""
     targets = tuple(
         Entry(f"velocity_{axis}", (), "m/s, of the tip in the skin's plane, mean over 0.2 s") for axis in "xy"
     )
-    return Channels(tuple(Entry(name, (), "uT") for name in names), targets, RATE_HZ)
+    return Channels(tuple(Entry(name, (), "uT") for name in CHANNELS), targets, RATE_HZ)
 
 
 def load_trials(folder: Path) -> list[Trial]:
@@ -29,6 +29,9 @@ def load_trials(folder: Path) -> list[Trial]:
     if strokes.rate_hz != RATE_HZ or strokes.every != CHUNK:
         what = f"{strokes.rate_hz:g} Hz and {strokes.every} samples a target"
         raise InputError(what, where=str(folder), right=f"{RATE_HZ:g} Hz and {CHUNK}")
+    if strokes.channels != CHANNELS:
+        what = f"{len(strokes.channels)} channels: {', '.join(strokes.channels[:4])}, ..."
+        raise InputError(what, where=str(folder), right=f"the {len(CHANNELS)} of five magnetometers, bx0 to bz4")
     return [_trial(strokes, k, part) for part in SPLITS for k in strokes.split(part)]
 
 

@@ -28,8 +28,8 @@ class ComplementaryConfig:
     """How fast tilt and heading are pulled."""
 
     rate_hz: float = setting(285.7142857142857, "sample rate of the stream", low=1.0, high=100_000.0, unit="Hz")
-    tau_acc_s: float = setting(2.0, "time constant of the tilt's correction", low=0.01, high=1000.0, unit="s")
-    tau_mag_s: float = setting(4.0, "time constant of the heading's correction", low=0.01, high=1000.0, unit="s")
+    tau_acc_s: float = setting(8.0, "time constant of the tilt's correction", low=0.01, high=1000.0, unit="s")
+    tau_mag_s: float = setting(9.0, "time constant of the heading's correction", low=0.01, high=1000.0, unit="s")
 
 
 class ComplementaryEstimator:

@@ -91,7 +91,7 @@ def test_a_wrong_start_is_pulled_to_what_gravity_and_field_say(name):
     values = json.loads(estimator.state())
     values["q"] = rotations.multiply(rotations.exp([0.5, -0.6, 0.7]), values["q"]).tolist()
     estimator.restore(json.dumps(values).encode())
-    for i in range(1, 3000):
+    for i in range(1, 8000):
         estimate = estimator.push(i * 10_000_000, ImuSample(np.zeros(3), acc, mag))
     assert rotations.angle_between(estimate.orientation, q) < np.radians(0.2)
 

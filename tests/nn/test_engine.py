@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import platform
 import subprocess
 import sys
 from pathlib import Path
@@ -17,6 +18,7 @@ from torch import nn
 from knuckle.core.errors import InputError
 from knuckle.nn import kernels
 from knuckle.nn.engine import Program, StreamingEngine, load_program
+from knuckle.nn.engine.builder import Builder
 from knuckle.nn.engine.compile import compile_hierarchy, compile_stack
 from knuckle.nn.engine.numpy_run import NumpyRun
 from knuckle.nn.mamba2 import Mamba2
@@ -211,6 +213,25 @@ def test_a_long_stream_of_a_hierarchy_keeps_its_count() -> None:
     got, made = StreamingEngine(compile_hierarchy(*levels, 10)).run(x)
     assert made.sum() == 200
     np.testing.assert_allclose(got[made], offline(*levels, x, 10), atol=1e-5)
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64" or bool(kernels.missing()), reason="not on this processor")
+@pytest.mark.parametrize("instructions", kernels.available())
+def test_a_state_that_fades_ends_before_the_slow_numbers(instructions: str) -> None:
+    build = Builder(16)
+    f, one = np.full((1, 16), -0.5), np.ones((1, 16))
+    w0 = build.weights(np.concatenate([f, 0 * one, one, 0 * one]))
+    y = build.unary("modes", build.input, m=1, w0=w0, w1=build.weights(one), w2=-1, state=build.state(2, 1, 16))
+    engine = StreamingEngine(build.program(y), backend="cpp", instructions=instructions)
+    x = np.zeros((140, 16), np.float32)
+    x[0] = 1.0
+    engine.run(x[:100])
+    assert engine.state()[0] == np.float32(0.5**99)
+    engine.run(x[100:])
+    least = np.full(1, np.finfo(np.float32).tiny)
+    assert engine.state().max() <= least[0]
+    assert not ((engine.state() > 0) & (engine.state() < least[0])).any()
+    assert (least / 2)[0] > 0  # outside, arithmetic is as it was
 
 
 def test_a_program_is_saved_and_runs_without_torch(tmp_path: Path) -> None:

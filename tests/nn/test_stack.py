@@ -213,6 +213,7 @@ def _filled(template, parts):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)  # the first export of a process imports for ten seconds, and longer on a busy machine
 @every_family
 @torch.no_grad()
 def test_a_step_can_be_exported_as_a_graph_of_real_numbers(family: str):

@@ -41,14 +41,16 @@ def record_training(
     steps: int,
     seed: int,
     told: Callable[[int, float], None] | None = None,
+    settings: Mapping[str, Any] | None = None,
 ) -> Dataset:
-    """Learn by ``algorithm`` (`ALGORITHMS`, Stable-Baselines3's settings) for ``steps`` steps in ``folder``, and give
-    back every episode in the order in which it ended; its fact ``training_step`` says when.
+    """Learn by ``algorithm`` (`ALGORITHMS`, Stable-Baselines3's defaults but for ``settings``) for ``steps`` steps in
+    ``folder``, and give back every episode in the order in which it ended; its fact ``training_step`` says when.
 
     A folder with a part of the run goes on from it (PPO alone keeps what that needs). ``told`` hears the steps done and
     the mean return of the last episodes. InputError where another run is in the folder.
     """
-    _open(folder, {"algorithm": algorithm, "name": name, "seed": seed})
+    changes = dict(settings or {})
+    _open(folder, {"algorithm": algorithm, "name": name, "seed": seed, "settings": changes})
     done = max(_ends(folder), default=0)
     env = make()
     low, high = (np.asarray(bound, dtype=np.float32) for bound in (env.action_space.low, env.action_space.high))
@@ -57,7 +59,7 @@ def record_training(
         kept: list[Episode] = []
         model: Any = None
         recorder = RecordingEnv(env, kept.append, lambda: {"training_step": int(model.num_timesteps)})
-        model = _model(algorithm, recorder, seed + done)
+        model = _model(algorithm, recorder, seed + done, changes)
         if done:
             _restore(model, folder)
             model.num_timesteps = done
@@ -115,9 +117,9 @@ def _ends(folder: Path) -> list[int]:
     return sorted(int(path.stem) for path in (folder / PARTS).glob("[0-9]*.safetensors"))
 
 
-def _model(algorithm: str, env: Any, seed: int) -> Any:
+def _model(algorithm: str, env: Any, seed: int, settings: Mapping[str, Any]) -> Any:
     return {"ppo": stable_baselines3.PPO, "sac": stable_baselines3.SAC}[algorithm](
-        "MlpPolicy", env, seed=seed, device="cpu", verbose=0
+        "MlpPolicy", env, seed=seed, device="cpu", verbose=0, **settings
     )
 
 

@@ -12,8 +12,14 @@ from knuckle.core.config import setting
 from knuckle.core.errors import InputError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
+
     from knuckle.sensors.hiss.evaluate import TrialScore
     from knuckle.sensors.hiss.model_files import SensorModel
+    from knuckle.sensors.hiss.trial import Trial
 
 
 @dataclass(frozen=True)
@@ -24,6 +30,13 @@ class EvalHiss:
     data: str = setting("", "folder of the recordings; the task's in KNUCKLE_DATA if empty")
     model: str = setting("", "folders of runs or models with + between, the first is judged; the task's own if empty")
     part: str = setting("unseen", "unseen: trials that the first model's training never saw; or validation, test, all")
+    linear_s: float = setting(
+        0.0,
+        "window of a linear rival that is fitted on the training part of --data, 0: none",
+        low=0.0,
+        high=60.0,
+        unit="s",
+    )
     seed: int = setting(0, "seed of the bootstrap", low=0, high=2**31 - 1)
     json: str = setting("", "file to write the figures to")
     plots: str = setting("", "folder to draw the first trials to, a file each")
@@ -38,6 +51,7 @@ def eval_hiss(argv: list[str]) -> int:
     from knuckle.core.figures import Figures, require_writable
     from knuckle.sensors.hiss.bootstrap import intervals, units_of
     from knuckle.sensors.hiss.evaluate import choose, figures_of, score
+    from knuckle.sensors.hiss.splits import divide
     from knuckle.sensors.hiss.tasks import task_of
     from knuckle.sensors.hiss.train_command import data_folder
 
@@ -51,10 +65,14 @@ def eval_hiss(argv: list[str]) -> int:
     first = models[names[0]]
     task = task_of(first.card.training.task, where="--model")
     source = data_folder(config.data, task.name)
-    trials = choose(task.load(source), config.part, task.split, first.card.seen, where=str(source))
+    everything = task.load(source)
+    trials = choose(everything, config.part, task.split, first.card.seen, where=str(source))
     scores = {name: score(model, trials) for name, model in models.items()}
     figures = figures_of(scores[names[0]], first)
-    units = units_of([[s.squared for s in scores[name]] for name in names])
+    squared = [[s.squared for s in scores[name]] for name in names]
+    if config.linear_s:
+        squared.append(_linear(config, first, divide(everything, task.split, where=str(source)).train, trials))
+    units = units_of(squared)
     bounds, ratios = intervals(units, np.random.default_rng(config.seed))
     spans = {"mse": (float(bounds[0, 0]), float(bounds[0, 1]))}
     for k, name in enumerate(names[1:], start=1):
@@ -62,7 +80,17 @@ def eval_hiss(argv: list[str]) -> int:
         figures |= {f"mse_{_slug(name)}": other, f"mse_ratio_to_{_slug(name)}": figures["mse"] / other}
         spans[f"mse_{_slug(name)}"] = (float(bounds[k, 0]), float(bounds[k, 1]))
         spans[f"mse_ratio_to_{_slug(name)}"] = (float(ratios[k, 0]), float(ratios[k, 1]))
-    _print(models, scores, bounds.tolist(), ratios.tolist(), units.kind)
+    _print(models, scores, bounds[: len(names)].tolist(), ratios[: len(names)].tolist(), units.kind)
+    if config.linear_s:
+        figures["mse_linear"] = float(np.concatenate(squared[-1]).mean())
+        figures["mse_ratio_to_linear"] = figures["mse"] / figures["mse_linear"]
+        spans["mse_linear"] = (float(bounds[-1, 0]), float(bounds[-1, 1]))
+        spans["mse_ratio_to_linear"] = (float(ratios[-1, 0]), float(ratios[-1, 1]))
+        low, high = spans["mse_ratio_to_linear"]
+        sys.stdout.write(
+            f"linear, window of {config.linear_s:g} s: MSE {figures['mse_linear']:.5g}; "
+            f"first / this {figures['mse_ratio_to_linear']:.3f} [{low:.3f}, {high:.3f}]\n"
+        )
     if config.json:
         command = ["knuckle", "eval", "hiss", *argv]
         known = {name: span for name, span in spans.items() if span[0] == span[0]}
@@ -71,6 +99,16 @@ def eval_hiss(argv: list[str]) -> int:
     if config.plots:
         _draw(Path(config.plots), first, scores[names[0]])
     return 0
+
+
+def _linear(
+    config: EvalHiss, model: SensorModel, training: Sequence[Trial], trials: Sequence[Trial]
+) -> list[NDArray[np.float64]]:
+    """Squared errors of the linear rival on each of ``trials``, with the model's preprocessing."""
+    from knuckle.sensors.hiss.linear_rival import fit_linear, linear_errors
+
+    features, rate_hz = model.card.training.features, model.card.channels.rate_hz
+    return linear_errors(fit_linear(training, features, rate_hz, config.linear_s), trials, features, rate_hz)
 
 
 def _orientation(config: EvalHiss, argv: list[str]) -> int:

@@ -132,11 +132,12 @@ def test_three_lines_take_a_users_file_to_a_model_that_streams(
         assert main(words) == 0
     figures = tmp_path / "figures.json"
     words = ["eval", "hiss", "--task", "table", "--data", str(table_folder), "--json", str(figures)]
-    words += ["--model", f"{tmp_path / 'a'}+{tmp_path / 'b'}", "--plots", str(tmp_path / "plots")]
+    words += ["--linear-s", "0.6", "--model", f"{tmp_path / 'a'}+{tmp_path / 'b'}", "--plots", str(tmp_path / "plots")]
     assert main(words) == 0
     found = json.loads(figures.read_text())
     assert found["n"] == 1
     assert {"mse", "rmse_x", "rmse_y", "coverage_50", "coverage_90", "mse_b", "mse_ratio_to_b"} <= set(found["figures"])
+    assert found["figures"]["mse_linear"] < 0.3 * found["figures"]["mean_estimate_mse"]  # it is a linear sensor
     assert found["intervals"] == {}  # of one block there is none
     assert found["figures"]["mse_ratio_to_b"] == pytest.approx(found["figures"]["mse"] / found["figures"]["mse_b"])
     assert next((tmp_path / "plots").glob("*.svg")).read_text().startswith("<svg")

@@ -59,7 +59,8 @@ def train_hiss(argv: list[str]) -> int:
         console.print(settings_table(training))
         return 0
     source = data_folder(config.data, task.name)
-    parts = divide(task.load_training(source), task.split, where=str(source))
+    with console.status("reading recordings"):
+        parts = divide(task.load_training(source), task.split, where=str(source))
     for trial in parts.train:
         require_varied(trial, task.channels, task.derived)
     slug = training.model.replace(":", "-").replace("/", "-")

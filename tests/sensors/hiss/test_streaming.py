@@ -77,6 +77,12 @@ def test_a_staggered_stream_answers_every_sample_with_what_offline_gives(tmp_pat
     np.testing.assert_allclose([estimate.mean for estimate in found[9:] if estimate], wanted, atol=1e-5)
 
 
+def test_estimates_of_a_model_that_looks_ahead_are_stamped_with_the_time_they_are_for(tmp_path: Path) -> None:
+    stream = open_stream(trained(tmp_path, made_training(indexing="released")))
+    found = [stream.push(20_000_000 * k, np.array([0.1 * k, 1.0])) for k in range(20)]
+    assert [e.stamp_ns for e in found if e] == [0, 200_000_000]
+
+
 def test_a_stream_goes_on_from_its_state_bit_for_bit(tmp_path: Path) -> None:
     folder, inputs = trained(tmp_path, made_training(rest="5", low_pass="causal")), made_trial(9, 90).inputs
     for begin in (0, 3, 10, 47):

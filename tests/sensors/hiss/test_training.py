@@ -123,6 +123,12 @@ def test_what_a_kernel_wishes_of_its_rate_is_kept() -> None:
     assert again.update()["loss"] == trainer.update()["loss"]
 
 
+def test_as_released_a_hierarchy_sees_180_ms_more_than_its_rivals_and_matched_the_same() -> None:
+    models, kinds = ("hiss:lstm/gru", "flat:lstm"), ("released", "matched")
+    assert [[made_training(m, indexing=k).look_ahead for m in models] for k in kinds] == [[9, 0], [0, 0]]
+    assert made_training("flat:lstm", look_ahead="9").look_ahead == 9
+
+
 def test_a_loss_that_is_not_finite_ends_the_run_in_one_line() -> None:
     trainer = made_trainer(made_training())
     for value in trainer.model.parameters():

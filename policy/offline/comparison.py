@@ -1,8 +1,8 @@
 """Learners beside each other on one task's data: each by its last checkpoint, O-DICE's lambda chosen on held-out data.
 
-Lambda is the one whose policy, learned from nine tenths of the episodes, answers nearest to what was done in the better
-half (by return) of the other tenth. No episode of any policy is looked at for it. Every run keeps its own folder, so a
-comparison goes on where it was stopped.
+Lambda is chosen by `selection`: learned from nine tenths of the episodes, weights on the other tenth say which it is.
+No episode of any policy is looked at for it. Every run keeps its own folder, so a comparison goes on where it was
+stopped.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ from knuckle.core.figures import write_text
 from knuckle.policy.offline.bootstrap import bootstrap_mean
 from knuckle.policy.offline.judge import NearestReplay, play, shuffled
 from knuckle.policy.offline.offline_run import OfflinePlan, OfflineRun
+from knuckle.policy.offline.prepare import prepared, unit_transitions
+from knuckle.policy.offline.selection import held_out_share, most_selective
 from knuckle.policy.offline_data.dataset import Dataset
 from knuckle.policy.offline_data.environments import OfflineTask
 from knuckle.policy.offline_data.torch_actor import TorchActor
@@ -105,24 +107,20 @@ def _settings(comparison: Comparison, learner: str, chosen: str) -> dict[str, st
 
 
 def _choose(comparison: Comparison, learner: str, said: Callable[[str], object]) -> str:
-    """The lambda with the lowest error on held-out episodes; the default's empty text where none is to be tried."""
+    """The most selective lambda with enough to learn from on held-out episodes; empty where none is to be tried."""
     if not comparison.lambdas:
         return ""
     rng = np.random.default_rng(CHOICE_SEED)
-    given, held = comparison.data.split(HELD_SHARE, rng)
-    best = held.best(0.5)
-    errors: dict[str, float] = {}
+    given, held = prepared(comparison.data, learner).split(HELD_SHARE, rng)
+    shares: dict[str, float] = {}
     for lam in comparison.lambdas:
-        plan = OfflinePlan(learner, _settings(comparison, learner, lam), comparison.choice_steps, CHOICE_SEED)
+        own = _settings(comparison, learner, lam)
+        plan = OfflinePlan(learner, own, comparison.choice_steps, CHOICE_SEED, rewards="none", observations="raw")
         run = OfflineRun(plan, given, comparison.folder / f"choice-{learner}-{lam}")
         run.learn(log_every=1000, keep_every=5000)
-        half = 0.5 * (best.high - best.low)
-        seen = np.concatenate([episode.observations[:-1] for episode in best.episodes])
-        done = np.concatenate([episode.actions for episode in best.episodes])
-        apart = (TorchActor(run.actor()).act(seen) - done) / half
-        errors[lam] = float((apart**2).mean())
-    chosen = min(errors, key=lambda lam: errors[lam])
-    said(f"{learner}: lambda {chosen}, of {', '.join(f'{lam} {error:.4f}' for lam, error in errors.items())}")
+        shares[lam] = held_out_share(run.fit, unit_transitions(held))
+    chosen = most_selective(shares)
+    said(f"{learner}: lambda {chosen}, of {', '.join(f'{lam} {share:.2f}' for lam, share in shares.items())}")
     return chosen
 
 

@@ -82,7 +82,9 @@ def _study(config: EvalOffline, folder: Path, picture: Path, console: Console) -
     shown = ("success_clean", "success_mild", "success_noise", "path_steps", "value_unseen_z", "value_unseen_max_z")
     _print(console, list(ARMS), shown, figures, intervals)
     console.print("what lambda was chosen from, and what else these fits would have come to (means over their seeds):")
-    tried = Table("", "chosen from", "held-out error", "success_clean", "success_noise", "path_steps", box=None)
+    tried = Table(
+        "", "chosen from", "held-out share", "held-out error", "success_clean", "success_noise", "path_steps", box=None
+    )
     for name, choices in study.tried.items():
         for choice, results in choices.items():
             known = {
@@ -91,7 +93,8 @@ def _study(config: EvalOffline, folder: Path, picture: Path, console: Console) -
             }
             means = [np.mean([v for v in values if v is not None] or [np.nan]) for values in known.values()]
             error = float(np.mean([r["held_error"] for r in results]))
-            tried.add_row(name, choice, f"{error:.3f}", *(f"{mean:.2f}" for mean in means))
+            share = float(np.mean([r["held_share"] for r in results]))
+            tried.add_row(name, choice, f"{share:.2f}", f"{error:.3f}", *(f"{mean:.2f}" for mean in means))
     console.print(tried)
     planes = {name: np.array(found[0]["plane"]) for name, found in study.results.items() if "plane" in found[0]}
     seen = recorded_walks(0).observations[::4].astype(np.float64)

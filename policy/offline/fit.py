@@ -38,7 +38,7 @@ class Fit:
         self.rows = Rows(transitions, dtype)
         columns = (transitions.observation_width, transitions.action_width)
         self.learner = make_learner(name, settings, columns, self._rng, dtype)
-        self._dtype = dtype
+        self.dtype = dtype
 
     def step(self, *, explain: bool = False) -> Figures:
         """One step of learning on a batch that is drawn; RunError where its figures are not finite."""
@@ -67,12 +67,12 @@ class Fit:
 
     def act(self, observations: NDArray[Any]) -> NDArray[np.float64]:
         """Actions (N, A), -1 to 1, for ``observations`` (N, O) as they were learned from."""
-        actions = self.learner.act(torch.from_numpy(np.ascontiguousarray(observations)).to(self._dtype))
+        actions = self.learner.act(torch.from_numpy(np.ascontiguousarray(observations)).to(self.dtype))
         return np.asarray(actions.numpy(), dtype=np.float64)
 
     def value(self, observations: NDArray[Any]) -> NDArray[np.float64] | None:
         """What ``observations`` (N, O) are worth (N,), None where the learner does not say."""
-        values = self.learner.value(torch.from_numpy(np.ascontiguousarray(observations)).to(self._dtype))
+        values = self.learner.value(torch.from_numpy(np.ascontiguousarray(observations)).to(self.dtype))
         return None if values is None else np.asarray(values.numpy(), dtype=np.float64)
 
     def capture(self) -> tuple[Arrays, dict[str, Any]]:

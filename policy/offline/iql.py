@@ -86,7 +86,7 @@ class Iql:
         self.q.adam.step()
         self.q.q_bar.follow(self.q.q, config.tau)
 
-        w = torch.exp((config.beta * u).clamp(max=math.log(WEIGHT_CEILING)))
+        w = self._weights(u)
         policy_loss = self.policy.regress(batch.observations, batch.actions, w, rate=self._policy_rate())
         self.steps += 1
         if not explain:
@@ -109,6 +109,14 @@ class Iql:
             return self.config.rate
         share = min(self.steps / self.config.cosine_steps, 1.0)
         return 0.5 * self.config.rate * (1.0 + math.cos(math.pi * share))
+
+    def policy_weights(self, batch: Batch) -> Tensor:
+        """The weights (B,) that the policy would be given now on the rows of ``batch``, with nothing learned."""
+        x = torch.cat([batch.observations, batch.actions], dim=1)
+        return self._weights(self.q.target(x) - self.value(batch.observations))
+
+    def _weights(self, u: Tensor) -> Tensor:
+        return torch.exp((self.config.beta * u).clamp(max=math.log(WEIGHT_CEILING)))
 
     def act(self, observations: Tensor) -> Tensor:
         """The policy's mean (N, A), -1 to 1."""

@@ -220,6 +220,16 @@ class Odice:
             g[span].add_(g_f[span], alpha=1.0 - c)
         return figures
 
+    def policy_weights(self, batch: Batch) -> Tensor:
+        """The weights (B,) that the policy would be given now on the rows of ``batch``, with nothing learned."""
+        weights = self.v if self.config.gradient == "true" else self.v_bar
+        after = torch.stack([network(batch.next_observations)[:, 0] for network in weights.networks.values()])
+        if self.config.gradient != "true":
+            after = after.min(dim=0).values
+        v = torch.stack([network(batch.observations)[:, 0] for network in self.v.networks.values()])
+        r = torch.zeros_like(batch.rewards) if self.config.imitation else batch.rewards
+        return policy_weight(r + self.config.gamma * batch.lasts * after - v, self.config).mean(0)
+
     def act(self, observations: Tensor) -> Tensor:
         """The policy's mean (N, A), -1 to 1."""
         return self.policy.mean(observations)

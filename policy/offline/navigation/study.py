@@ -1,8 +1,8 @@
 """O-DICE's three gradients, IQL and cloning on the point's recordings: who finds the short way, who bears being pushed.
 
-Each arm has its own lambda (IQL its own expectile). It is the one with the lowest error on validation recordings:
-recordings of other seeds than are reported, on which the policies of a few fits answer, and the error is the mean
-squared distance from what was done in the shorter half of held-out walks. No walk of any policy is looked at for it.
+Each arm has its own lambda (IQL its own expectile), chosen by `selection` on held-out recordings, with fits on
+recordings of other seeds than are reported. No walk of any policy is looked at for it. How far the policies' answers
+are from what was done in the shorter half of the held-out walks is noted beside it, as ``held_error``.
 
 Every fit leaves a file as soon as it is done, so the study goes on where it was stopped.
 """
@@ -24,6 +24,8 @@ from knuckle.policy.offline.bootstrap import bootstrap_mean
 from knuckle.policy.offline.fit import Fit
 from knuckle.policy.offline.learners import settings_of
 from knuckle.policy.offline.navigation.world import plane, recorded_walks, unseen, walk
+from knuckle.policy.offline.selection import held_out_share, most_selective
+from knuckle.policy.offline.transitions import Transitions
 
 STEPS, WALKS, NOISES = 2000, 100, {"clean": 0.0, "mild": 0.02, "noise": 0.05}
 """Steps of learning; walks a fit is judged by; deviation of the process noise of each kind of walk."""
@@ -90,10 +92,10 @@ def run_study(seeds: int, folder: Path, said: Callable[[str], object]) -> Study:
         tried[name] = {}
         for choice in arm.choices if arm.chosen else ():
             tried[name][choice] = [fit_of(name, choice, seed, folder, said) for seed in CHOICE_SEEDS]
-        errors = {choice: np.mean([r["held_error"] for r in found]) for choice, found in tried[name].items()}
-        chosen[name] = min(errors, key=lambda choice: errors[choice]) if errors else ""
+        shares = {choice: float(np.mean([r["held_share"] for r in found])) for choice, found in tried[name].items()}
+        chosen[name] = most_selective(shares) if shares else ""
         if arm.chosen:
-            said(f"{name}: {arm.chosen} {chosen[name]}, of {', '.join(f'{c} {e:.4f}' for c, e in errors.items())}")
+            said(f"{name}: {arm.chosen} {chosen[name]}, of {', '.join(f'{c} {s:.2f}' for c, s in shares.items())}")
     results: dict[str, list[Result]] = {name: [] for name in ARMS}
     for seed in range(seeds):
         for name in ARMS:
@@ -109,7 +111,7 @@ def fit_of(name: str, choice: str, seed: int, folder: Path, said: Callable[[str]
             result: Result = json.loads(path.read_text(encoding="utf-8"))
         except ValueError as error:
             raise InputError("a fit cannot be read", where=str(path), right="delete it: it is made again") from error
-        if result.get("steps") == STEPS:
+        if result.get("steps") == STEPS and "held_share" in result:
             return result
     result = _fit(name, choice, seed)
     write_text(path, json.dumps(result) + "\n")
@@ -131,8 +133,9 @@ def _fit(name: str, choice: str, seed: int) -> Result:
         figures[f"success_{kind}"] = walks.success
         figures[f"path_steps_{kind}"] = walks.mean_steps if np.isfinite(walks.mean_steps) else None
     figures["path_steps"] = figures.pop("path_steps_clean")
-    values = fit.value(plane(CELLS))
-    result: Result = {"steps": STEPS, "held_error": _held_error(fit, seed), "explained": last}
+    values, held = fit.value(plane(CELLS)), recorded_walks(HELD_SEED + seed, HELD_WALKS)
+    share = held_out_share(fit, held) if arm.chosen else None
+    result: Result = {"steps": STEPS, "held_error": _held_error(fit, held), "held_share": share, "explained": last}
     if values is not None:
         seen = fit.value(recorded.observations)
         far = values[unseen(plane(CELLS), recorded)]
@@ -144,9 +147,8 @@ def _fit(name: str, choice: str, seed: int) -> Result:
     return result | {"figures": figures, "cpu_s": time.process_time() - used}
 
 
-def _held_error(fit: Fit, seed: int) -> float:
-    """Mean squared distance of the policy's actions from those in the shorter half of walks held out for ``seed``."""
-    held = recorded_walks(HELD_SEED + seed, HELD_WALKS)
+def _held_error(fit: Fit, held: Transitions) -> float:
+    """Mean squared distance of the policy's actions from those in the shorter half of the walks ``held``."""
     numbers, returns = held.episode_returns()
     best = held.take(np.isin(held.episode, numbers[np.argsort(-returns, kind="stable")[: HELD_WALKS // 2]]))
     return float(((fit.act(best.observations) - best.actions) ** 2).mean())

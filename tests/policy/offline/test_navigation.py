@@ -10,9 +10,13 @@ import pytest
 
 from knuckle.core.errors import InputError
 from knuckle.policy.offline.bootstrap import bootstrap_mean
+from knuckle.policy.offline.fit import Fit
+from knuckle.policy.offline.learner import Rows
+from knuckle.policy.offline.learners import settings_of
 from knuckle.policy.offline.navigation import study
 from knuckle.policy.offline.navigation.world import GOAL, LIMIT, RADIUS, STEP, plane, recorded_walks, unseen, walk
 from knuckle.policy.offline.plots import Bar, interval_plot, value_maps
+from knuckle.policy.offline.selection import held_out_share, most_selective
 
 
 def to_goal(at: np.ndarray) -> np.ndarray:
@@ -43,7 +47,7 @@ def test_walks_stop_at_the_goal_and_those_that_never_get_there_fail() -> None:
     assert still.success == 0.0 and (still.steps == LIMIT).all() and np.isnan(still.mean_steps)
 
 
-def test_the_study_chooses_by_held_out_error_alone_and_makes_no_fit_twice(
+def test_the_study_chooses_by_held_out_weights_alone_and_makes_no_fit_twice(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(study, "STEPS", 4)
@@ -53,8 +57,8 @@ def test_the_study_chooses_by_held_out_error_alone_and_makes_no_fit_twice(
     said: list[str] = []
     first = study.run_study(1, tmp_path, said.append)
     for arm, tried in first.tried.items():
-        errors = {choice: np.mean([r["held_error"] for r in found]) for choice, found in tried.items()}
-        assert not errors or first.chosen[arm] == min(errors, key=lambda choice: errors[choice])
+        shares = {choice: float(np.mean([r["held_share"] for r in found])) for choice, found in tried.items()}
+        assert first.chosen[arm] == (most_selective(shares) if shares else "")
     figures, intervals = first.figures()
     for arm in ("orthogonal", "iql", "bc"):
         low, high = intervals[f"success_noise_{arm}"]
@@ -98,3 +102,29 @@ def test_pictures_hold_every_arm_and_leave_out_what_is_not_known() -> None:
     assert maps.count("<rect") == 2 * 18 * 18 and ">a: 0.0 to 1.0<" in maps
     plot = interval_plot("title", "score", [Bar("odice", 50.0, 40.0, 60.0), Bar("bc", float("nan"), 0.0, 1.0)])
     assert "odice" in plot and "bc" not in plot
+
+
+def test_the_most_selective_choice_with_enough_to_learn_from_is_taken() -> None:
+    assert most_selective({"0.4": 0.8, "0.5": 0.12, "0.6": 0.01}) == "0.5"
+    assert most_selective({"0.4": 0.05, "0.5": 0.01}) == "0.4"
+
+
+@pytest.mark.parametrize("name", ["odice", "odice-semi", "odice-true", "iql"])
+def test_held_out_weights_are_those_that_an_update_would_use(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = recorded_walks(0, 4)
+    extra = {"policy_width": "16", "weight": "exact"} if name != "iql" else {}
+    fit = Fit(name, settings_of(name, {"width": "16", "batch": "32"} | extra), data, seed=0)
+    fit.run(3)
+    batch, used = Rows(data).all, []
+    weights = fit.learner.policy_weights(batch)
+    monkeypatch.setattr(fit.learner.policy, "regress", lambda s, a, w, **rest: used.append(w) or 0.0)
+    fit.learner.update(batch, np.random.default_rng(0))
+    np.testing.assert_allclose(used[0].numpy(), weights.numpy(), rtol=1e-4, atol=1e-5)
+    assert 0.0 < held_out_share(fit, data) <= 1.0
+
+
+def test_a_learner_without_weights_cannot_be_chosen_by_them() -> None:
+    data = recorded_walks(0, 4)
+    fit = Fit("bc", settings_of("bc", {"width": "16"}), data, seed=0)
+    with pytest.raises(InputError, match="weighs nothing"):
+        held_out_share(fit, data)

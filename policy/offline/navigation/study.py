@@ -35,7 +35,7 @@ CELLS = 36
 
 _SMALL = {"gamma": "0.98", "width": "64", "batch": "128", "rate": "0.001", "deviation": "false"}
 _ODICE = _SMALL | {"squash": "true", "norm": "false", "twin": "false", "policy_width": "64", "weight_decay": "0"}
-_LAMBDAS = ("0.4", "0.5", "0.6")
+_LAMBDAS = ("0.4", "0.45", "0.5", "0.6")
 
 
 @dataclass(frozen=True)

@@ -148,7 +148,7 @@ def require_robotics() -> None:
         right = f"pip install gymnasium-robotics=={ROBOTICS_VERSION}"
         raise RunError("gymnasium-robotics is not installed", where="Adroit and maze tasks", right=right)
     import gymnasium
-    import gymnasium_robotics  # type: ignore[import-untyped]
+    import gymnasium_robotics
 
     gymnasium.register_envs(gymnasium_robotics)
 

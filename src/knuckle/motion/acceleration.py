@@ -10,7 +10,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from knuckle.motion.forecast import Forecast, Form, accumulate, check_form, check_motion, two_by_two
+from knuckle.motion.carried_covariance import carry, entries
+from knuckle.motion.forecast import Forecast, Form, accumulate, check_form, check_motion, covariance_or_zero
 
 
 class Acceleration:
@@ -41,25 +42,20 @@ class Acceleration:
         shapes that do not fit.
         """
         check_form("Acceleration", form)
-        P = check_motion("Acceleration", 4, start, control, variance, start_covariance, dt_s)
-        mean, speed, V = [], [], []
-        for i in range(2):
-            v, v_after = accumulate(start[..., 2 + i], control[..., i] * dt_s)
-            mean.append(accumulate(start[..., i], v * dt_s)[1])
-            speed.append(v_after)
-            Vv, _ = accumulate(P[..., 2 + i, 2 + i], variance[..., i] * dt_s**2)
-            grown = Vv * dt_s**2
-            if form != "marginal":
-                Cxv, _ = accumulate(P[..., i, 2 + i], Vv * dt_s)
-                grown = grown + 2 * Cxv * dt_s
-            V.append(accumulate(P[..., i, i], grown)[1])
-        Cxy = self._across(P, V[0], dt_s) if form != "marginal" else torch.zeros_like(V[0])
-        position = torch.stack(mean, -1)
-        return Forecast(position, two_by_two(V[0], Cxy, V[1]), torch.cat([position, torch.stack(speed, -1)], -1))
-
-    def _across(self, P: Tensor, like: Tensor, dt_s: float) -> Tensor:
-        """Cov(x, y): the controls add nothing to it, it comes from the start alone."""
-        t = torch.arange(1, like.shape[-1] + 1, dtype=like.dtype, device=like.device) * dt_s
-        Cxy, Cxvy, Cvxy, Cvv = (P[..., i, j, None] for i, j in ((0, 1), (0, 3), (2, 1), (2, 3)))
-        across: Tensor = Cxy + (Cxvy + Cvxy) * t + Cvv * t**2
-        return across.expand_as(like)
+        V = check_motion("Acceleration", 4, start, control, variance, start_covariance, dt_s)
+        vx, vx_after = accumulate(start[..., 2], control[..., 0] * dt_s)
+        vy, vy_after = accumulate(start[..., 3], control[..., 1] * dt_s)
+        x = accumulate(start[..., 0], vx * dt_s)[1]
+        y = accumulate(start[..., 1], vy * dt_s)[1]
+        Qx, Qy = (variance * dt_s**2).unbind(-1)
+        if form == "marginal":
+            Vx, Vy = (
+                accumulate(V[..., i], accumulate(V[..., 2 + i], Q)[0] * dt_s**2)[1] for i, Q in enumerate((Qx, Qy))
+            )
+            covariance = covariance_or_zero(Vx, None, Vy)
+        else:
+            dt = torch.full_like(vx, dt_s)
+            _, P = carry(4, entries(start_covariance), {(0, 2): dt, (1, 3): dt}, {(2, 2): Qx, (3, 3): Qy}, vx)
+            covariance = covariance_or_zero(P[0, 0], P.get((0, 1)), P[1, 1])
+        position = torch.stack([x, y], -1)
+        return Forecast(position, covariance, torch.cat([position, torch.stack([vx_after, vy_after], -1)], -1))

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from knuckle.core.errors import InputError
+from knuckle.motion.carried_covariance import carry, entries
 from knuckle.motion.curvature import Turning, second_order
 from knuckle.motion.forecast import Forecast, Form, accumulate, check_form, check_motion, two_by_two
 from knuckle.motion.heading import velocity_covariance
@@ -60,7 +61,7 @@ class Bicycle:
         shapes that do not fit. Steering at or beyond a right angle means nothing, and is not looked for.
         """
         check_form("Bicycle", form)
-        P = check_motion("Bicycle", 4, start, control, variance, start_covariance, dt_s)
+        V = check_motion("Bicycle", 4, start, control, variance, start_covariance, dt_s)
         (a, d), dt_L = control.unbind(-1), dt_s / self.length_m
         s, s_after = accumulate(start[..., 3], a * dt_s)
         th, th_after = accumulate(start[..., 2], s * d.tan() * dt_L)
@@ -68,54 +69,29 @@ class Bicycle:
         y = accumulate(start[..., 1], s * th.sin() * dt_s)[1]
         mean, states = torch.stack([x, y], -1), torch.stack([x, y, th_after, s_after], -1)
         if form == "marginal":
-            return Forecast(mean, two_by_two(*self._marginal(P, s, th, d, variance, dt_s)), states)
+            return Forecast(mean, two_by_two(*self._marginal(V, s, th, d, variance, dt_s)), states)
+        # A step's steering noise is independent of the speed before it, so that G has E[s^2], as in the paper's form;
+        # the curved form has the part beyond s^2 among its own.
+        s2 = s**2 if form == "curved" else s**2 + accumulate(V[..., 3], variance[..., 0] * dt_s**2)[0]
+        turn_of_s, turn_of_d = d.tan() * dt_L, dt_L / d.cos() ** 2
+        x_of_s, y_of_s = th.cos() * dt_s, th.sin() * dt_s
+        F = {(0, 2): -s * y_of_s, (0, 3): x_of_s, (1, 2): s * x_of_s, (1, 3): y_of_s, (2, 3): turn_of_s}
+        GQG = {(2, 2): turn_of_d**2 * s2 * variance[..., 1], (3, 3): variance[..., 0] * dt_s**2}
+        before, P = carry(4, entries(start_covariance), F, GQG, s)
+        covariance = two_by_two(P[0, 0], P[0, 1], P[1, 1])
         if form == "full":
-            # A step's steering noise is independent of the speed before it: E[s^2], as in the paper's form.
-            at = self._turning(P, s, th, d, variance, dt_s, of_first_order=False)
-            return Forecast(mean, two_by_two(*self._full(P, at, d, dt_s)), states)
-        at = self._turning(P, s, th, d, variance, dt_s, of_first_order=True)
+            return Forecast(mean, covariance, states)
+        at = Turning(s, th, before[3, 3], before[2, 3], before[2, 2])
         shift, bend = second_order(at, d, variance, dt_s, self.length_m)
-        return Forecast(mean + shift, two_by_two(*self._full(P, at, d, dt_s)) + bend, states)
+        return Forecast(mean + shift, covariance + bend, states)
 
     def _marginal(
-        self, P: Tensor, s: Tensor, th: Tensor, d: Tensor, variance: Tensor, dt: float
+        self, V: Tensor, s: Tensor, th: Tensor, d: Tensor, variance: Tensor, dt: float
     ) -> tuple[Tensor, Tensor, Tensor]:
         (Va, Vd), dt_L = variance.unbind(-1), dt / self.length_m
         tan2, sec4 = d.tan() ** 2, d.cos() ** -4
-        Vs, _ = accumulate(P[..., 3, 3], Va * dt**2)
-        Vth, _ = accumulate(P[..., 2, 2], dt_L**2 * (Vs * tan2 + (s**2 + Vs) * sec4 * Vd))
+        Vs, _ = accumulate(V[..., 3], Va * dt**2)
+        Vth, _ = accumulate(V[..., 2], dt_L**2 * (Vs * tan2 + (s**2 + Vs) * sec4 * Vd))
         xx, _, yy = velocity_covariance(s, th, Vs, Vth)
-        Vx, Vy = accumulate(P[..., 0, 0], xx * dt**2)[1], accumulate(P[..., 1, 1], yy * dt**2)[1]
+        Vx, Vy = accumulate(V[..., 0], xx * dt**2)[1], accumulate(V[..., 1], yy * dt**2)[1]
         return Vx, torch.zeros_like(Vx), Vy
-
-    def _turning(
-        self, P: Tensor, s: Tensor, th: Tensor, d: Tensor, variance: Tensor, dt: float, *, of_first_order: bool
-    ) -> Turning:
-        """The lower right of P' = F P F^T + G Q G^T; one step adds T_s s to th, and G's s^2 is s^2 or E[s^2]."""
-        (Va, Vd), dt_L = variance.unbind(-1), dt / self.length_m
-        T_s = d.tan() * dt_L
-        Vs, _ = accumulate(P[..., 3, 3], Va * dt**2)
-        Cths, _ = accumulate(P[..., 2, 3], T_s * Vs)
-        s2 = s**2 if of_first_order else s**2 + Vs
-        steering = (dt_L / d.cos() ** 2) ** 2 * s2 * Vd
-        Vth, _ = accumulate(P[..., 2, 2], 2 * T_s * Cths + T_s**2 * Vs + steering)
-        return Turning(s, th, Vs, Cths, Vth)
-
-    def _full(self, P: Tensor, at: Turning, d: Tensor, dt: float) -> tuple[Tensor, Tensor, Tensor]:
-        """The rest of P', entry by entry: one step adds X_th th + X_s s to x, Y_th th + Y_s s to y."""
-        T_s = d.tan() * (dt / self.length_m)
-        X_s, Y_s = at.th.cos() * dt, at.th.sin() * dt
-        X_th, Y_th = -at.s * Y_s, at.s * X_s
-        # What one step adds to x and y is correlated with s and th before it by these.
-        x_s, x_th = X_s * at.Vs + X_th * at.Cths, X_s * at.Cths + X_th * at.Vth
-        y_s, y_th = Y_s * at.Vs + Y_th * at.Cths, Y_s * at.Cths + Y_th * at.Vth
-        Cxs, _ = accumulate(P[..., 0, 3], x_s)
-        Cys, _ = accumulate(P[..., 1, 3], y_s)
-        Cxth, _ = accumulate(P[..., 0, 2], T_s * (Cxs + x_s) + x_th)
-        Cyth, _ = accumulate(P[..., 1, 2], T_s * (Cys + y_s) + y_th)
-        x_with_x, x_with_y = X_s * Cxs + X_th * Cxth, Y_s * Cxs + Y_th * Cxth
-        y_with_x, y_with_y = X_s * Cys + X_th * Cyth, Y_s * Cys + Y_th * Cyth
-        Vx = accumulate(P[..., 0, 0], 2 * x_with_x + X_s * x_s + X_th * x_th)[1]
-        Vy = accumulate(P[..., 1, 1], 2 * y_with_y + Y_s * y_s + Y_th * y_th)[1]
-        Cxy = accumulate(P[..., 0, 1], x_with_y + y_with_x + Y_s * x_s + Y_th * x_th)[1]
-        return Vx, Cxy, Vy

@@ -24,7 +24,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from knuckle.motion.forecast import two_by_two
+from knuckle.motion.carried_covariance import Entries, carry
+from knuckle.motion.forecast import accumulate, two_by_two
 
 
 @dataclass(frozen=True)
@@ -43,45 +44,42 @@ def second_order(turning: Turning, d: Tensor, variance: Tensor, dt: float, lengt
 
     ``d`` (..., T) is the mean steering, ``variance`` (..., T, 2) that of acceleration and steering.
     """
-    A = _transition(turning, d, dt, length)
-    N = _noise(turning, d, variance, dt, length)
+    U = _transition(turning, d, dt, length)
     drift = _drift(turning, d, variance, dt, length)
-    S, mean = _start(turning), torch.zeros_like(drift[..., 0, :])
-    shifts, covariances = [], []
-    for k in range(d.shape[-1]):
-        S = A[..., k, :, :] @ S @ A[..., k, :, :].mT + N[..., k, :, :]
-        mean = (A[..., k, :3, :3] @ mean[..., None])[..., 0] + drift[..., k, :]
-        shifts.append(mean[..., :2])
-        covariances.append(two_by_two(S[..., 0, 0], S[..., 0, 1], S[..., 1, 1]))
-    return torch.stack(shifts, -2), torch.stack(covariances, -3)
+    never = torch.zeros_like(drift[0][..., 0])
+    th, _ = accumulate(never, drift[2])
+    shift = torch.stack([accumulate(never, drift[axis] + U[axis, 2] * th)[1] for axis in (0, 1)], -1)
+    _, S = carry(6, _start(turning), U, _noise(turning, d, variance, dt, length), d)
+    return shift, two_by_two(S[0, 0], S[0, 1], S[1, 1])
 
 
-def _transition(at: Turning, d: Tensor, dt: float, length: float) -> Tensor:
-    """A (..., T, 6, 6)."""
+def _transition(at: Turning, d: Tensor, dt: float, length: float) -> Entries:
+    """A less the unit matrix, in the order of z."""
     c, n, T = at.th.cos(), at.th.sin(), d.tan() * (dt / length)
-    zero, one = torch.zeros_like(T), torch.ones_like(T)
-    rows = [
-        [one, zero, -at.s * n * dt, -at.s * c * dt / 2, -n * dt, zero],
-        [zero, one, at.s * c * dt, -at.s * n * dt / 2, c * dt, zero],
-        [zero, zero, one, zero, zero, zero],
-        [zero, zero, zero, one, 2 * T, T**2],
-        [zero, zero, zero, zero, one, T],
-        [zero, zero, zero, zero, zero, one],
-    ]
-    return torch.stack([torch.stack(row, -1) for row in rows], -2)
+    return {
+        (0, 2): -at.s * n * dt,
+        (0, 3): -at.s * c * dt / 2,
+        (0, 4): -n * dt,
+        (1, 2): at.s * c * dt,
+        (1, 3): -at.s * n * dt / 2,
+        (1, 4): c * dt,
+        (3, 4): 2 * T,
+        (3, 5): T**2,
+        (4, 5): T,
+    }
 
 
-def _drift(at: Turning, d: Tensor, variance: Tensor, dt: float, length: float) -> Tensor:
-    """What E[x2, y2, th2] (..., T, 3) gains at each step from the expectations of th1^2, th1 s1 and e^2."""
+def _drift(at: Turning, d: Tensor, variance: Tensor, dt: float, length: float) -> tuple[Tensor, Tensor, Tensor]:
+    """What each of E[x2, y2, th2] (..., T) gains at each step from the expectations of th1^2, th1 s1 and e^2."""
     c, n = at.th.cos(), at.th.sin()
     x = -dt * (n * at.Cths + at.s * c * at.Vth / 2)
     y = dt * (c * at.Cths - at.s * n * at.Vth / 2)
     th = (dt / length) * at.s * d.tan() / d.cos() ** 2 * variance[..., 1]
-    return torch.stack([x, y, th], -1)
+    return x, y, th
 
 
-def _noise(at: Turning, d: Tensor, variance: Tensor, dt: float, length: float) -> Tensor:
-    """N (..., T, 6, 6): the covariance of what one step's noises add to z.
+def _noise(at: Turning, d: Tensor, variance: Tensor, dt: float, length: float) -> Entries:
+    """N: the covariance of what one step's noises add to z.
 
     With u the noise of the speed, w = g e that of the heading, p = th1 + T s1 the heading to come: th2 gains
     q s1 e + r e^2, th1^2 gains 2 w p + w^2, th1 s1 gains u p + w s1 + u w, and s1^2 gains 2 u s1 + u^2.
@@ -92,31 +90,26 @@ def _noise(at: Turning, d: Tensor, variance: Tensor, dt: float, length: float) -
     U, W = Va * dt**2, g**2 * Vd
     Cps = at.Cths + T * at.Vs
     Vp = at.Vth + T * (at.Cths + Cps)
-    zero = torch.zeros_like(T)
-    th2_th2 = q**2 * at.Vs * Vd + 2 * r**2 * Vd**2
-    th2_thth = 2 * q * g * Cps * Vd + 2 * r * g**2 * Vd**2
-    th2_ths = q * g * at.Vs * Vd
-    rows = [
-        [zero] * 6,
-        [zero] * 6,
-        [zero, zero, th2_th2, th2_thth, th2_ths, zero],
-        [zero, zero, th2_thth, 4 * W * Vp + 2 * W**2, 2 * W * Cps, zero],
-        [zero, zero, th2_ths, 2 * W * Cps, U * Vp + W * at.Vs + U * W, 2 * U * Cps],
-        [zero, zero, zero, zero, 2 * U * Cps, 4 * U * at.Vs + 2 * U**2],
-    ]
-    return torch.stack([torch.stack(row, -1) for row in rows], -2)
+    return {
+        (2, 2): q**2 * at.Vs * Vd + 2 * r**2 * Vd**2,
+        (2, 3): 2 * q * g * Cps * Vd + 2 * r * g**2 * Vd**2,
+        (2, 4): q * g * at.Vs * Vd,
+        (3, 3): 4 * W * Vp + 2 * W**2,
+        (3, 4): 2 * W * Cps,
+        (4, 4): U * Vp + W * at.Vs + U * W,
+        (4, 5): 2 * U * Cps,
+        (5, 5): 4 * U * at.Vs + 2 * U**2,
+    }
 
 
-def _start(at: Turning) -> Tensor:
-    """The covariance of z (..., 6, 6) before the first step: fourth moments of a start that is not known exactly."""
+def _start(at: Turning) -> Entries:
+    """The covariance of z before the first step: fourth moments of a start that is not known exactly."""
     Vs, C, Vth = at.Vs[..., 0], at.Cths[..., 0], at.Vth[..., 0]
-    zero = torch.zeros_like(Vs)
-    rows = [
-        [zero] * 6,
-        [zero] * 6,
-        [zero] * 6,
-        [zero, zero, zero, 2 * Vth**2, 2 * Vth * C, 2 * C**2],
-        [zero, zero, zero, 2 * Vth * C, Vth * Vs + C**2, 2 * C * Vs],
-        [zero, zero, zero, 2 * C**2, 2 * C * Vs, 2 * Vs**2],
-    ]
-    return torch.stack([torch.stack(row, -1) for row in rows], -2)
+    return {
+        (3, 3): 2 * Vth**2,
+        (3, 4): 2 * Vth * C,
+        (3, 5): 2 * C**2,
+        (4, 4): Vth * Vs + C**2,
+        (4, 5): 2 * C * Vs,
+        (5, 5): 2 * Vs**2,
+    }

@@ -38,8 +38,8 @@ class Forecast:
 def accumulate(start: Tensor, increments: Tensor) -> tuple[Tensor, Tensor]:
     """A running sum from ``start`` (...) over ``increments`` (..., T): its values before and after each step.
 
-    The transition matrices of all four formulations are unit triangular, so that every mean and every covariance is
-    such a sum of what was summed before it: no loop over the steps.
+    The transition matrices of all four formulations are unit triangular, so that every mean, and every covariance
+    (knuckle.motion.carried_covariance), is such a sum of what was summed before it: no loop over the steps.
     """
     after = start[..., None] + increments.cumsum(-1)
     return torch.cat([start[..., None].expand_as(after[..., :1]), after[..., :-1]], -1), after
@@ -50,13 +50,19 @@ def two_by_two(xx: Tensor, xy: Tensor, yy: Tensor) -> Tensor:
     return torch.stack([torch.stack([xx, xy], -1), torch.stack([xy, yy], -1)], -2)
 
 
+def covariance_or_zero(xx: Tensor, xy: Tensor | None, yy: Tensor) -> Tensor:
+    """As two_by_two, with no entry off the diagonal where None."""
+    return two_by_two(xx, torch.zeros_like(xx) if xy is None else xy, yy)
+
+
 def check_motion(
     where: str, states: int, start: Tensor, control: Tensor, variance: Tensor, covariance: Tensor | None, dt_s: float
 ) -> Tensor:
-    """The covariance of the start, zero where None; values are not looked at, for this runs in every training step.
+    """The variances of the start (..., states), zero where ``covariance`` is None.
 
-    Raises InputError where a shape does not fit ``states`` and two controls, where the leading shapes of start and
-    control cannot be broadcast, or dt_s is not above zero.
+    Values are not looked at, for this runs in every training step. Raises InputError where a shape does not fit
+    ``states`` and two controls, where the leading shapes of start and control cannot be broadcast, or dt_s is not above
+    zero.
     """
     if not 0 < dt_s < float("inf"):
         raise InputError(f"a step of {dt_s} s", where=where, right="a step above 0 s")
@@ -67,11 +73,11 @@ def check_motion(
         what = f"a start of shape {tuple(start.shape)} with controls of shape {tuple(control.shape)}"
         raise InputError(what, where=where, right=f"(..., {states}) and (..., steps, 2)")
     if covariance is None:
-        return start.new_zeros(*start.shape, states)
+        return start.new_zeros(start.shape)
     if covariance.shape[-2:] != (states, states) or not _broadcast(covariance.shape[:-2], control.shape[:-2]):
         what = f"a covariance of the start of shape {tuple(covariance.shape)}"
         raise InputError(what, where=where, right=f"(..., {states}, {states})")
-    return covariance
+    return covariance.diagonal(dim1=-2, dim2=-1)
 
 
 def check_form(where: str, form: str) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from knuckle.motion.forecast import Forecast, Form, accumulate, check_form, check_motion, two_by_two
+from knuckle.motion.forecast import Forecast, Form, accumulate, check_form, check_motion, covariance_or_zero
 
 
 class Heading:
@@ -41,15 +41,18 @@ class Heading:
         shapes that do not fit.
         """
         check_form("Heading", form)
-        P = check_motion("Heading", 2, start, control, variance, start_covariance, dt_s)
+        V = check_motion("Heading", 2, start, control, variance, start_covariance, dt_s)
         (s, th), (Vs, Vth) = control.unbind(-1), variance.unbind(-1)
         x = accumulate(start[..., 0], s * th.cos() * dt_s)[1]
         y = accumulate(start[..., 1], s * th.sin() * dt_s)[1]
         xx, xy, yy = (dt_s**2 * v for v in velocity_covariance(s, th, Vs, Vth))
-        Vx, Vy = accumulate(P[..., 0, 0], xx)[1], accumulate(P[..., 1, 1], yy)[1]
-        Cxy = accumulate(P[..., 0, 1], xy)[1] if form != "marginal" else torch.zeros_like(Vx)
+        Vx, Vy = accumulate(V[..., 0], xx)[1], accumulate(V[..., 1], yy)[1]
+        Cxy = None
+        if form != "marginal":
+            first = torch.zeros_like(V[..., 0]) if start_covariance is None else start_covariance[..., 0, 1]
+            Cxy = accumulate(first, xy)[1]
         mean = torch.stack([x, y], -1)
-        return Forecast(mean, two_by_two(Vx, Cxy, Vy), mean)
+        return Forecast(mean, covariance_or_zero(Vx, Cxy, Vy), mean)
 
 
 def velocity_covariance(s: Tensor, th: Tensor, Vs: Tensor, Vth: Tensor) -> tuple[Tensor, Tensor, Tensor]:

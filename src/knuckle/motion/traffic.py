@@ -136,4 +136,5 @@ class _Drivers:
         index = np.minimum(self.at + np.rint(ahead / SPACING_M).astype(np.int64), self.centre.shape[1] - 1)
         x, y = (self.centre[np.arange(len(state)), index] - state[:, :2]).T
         sideways = -np.sin(state[:, 2]) * x + np.cos(state[:, 2]) * y
-        return np.arctan(2 * self.config.length_m * sideways / np.maximum(x**2 + y**2, 1.0))
+        steering: Array = np.arctan(2 * self.config.length_m * sideways / np.maximum(x**2 + y**2, 1.0))
+        return steering

@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from knuckle.motion.forecast import Forecast, Form, accumulate, check_form, check_motion, two_by_two
+from knuckle.motion.forecast import Forecast, Form, accumulate, check_form, check_motion, covariance_or_zero
 
 
 class Velocity:
@@ -39,10 +39,12 @@ class Velocity:
         shapes that do not fit.
         """
         check_form("Velocity", form)
-        P = check_motion("Velocity", 2, start, control, variance, start_covariance, dt_s)
+        V = check_motion("Velocity", 2, start, control, variance, start_covariance, dt_s)
         vx, vy = control.unbind(-1)
         x, y = (accumulate(start[..., i], v * dt_s)[1] for i, v in enumerate((vx, vy)))
-        Vx, Vy = (accumulate(P[..., i, i], variance[..., i] * dt_s**2)[1] for i in range(2))
-        Cxy = P[..., 0, 1, None].expand_as(Vx) if form != "marginal" else torch.zeros_like(Vx)
+        Vx, Vy = (accumulate(V[..., i], variance[..., i] * dt_s**2)[1] for i in range(2))
+        Cxy = None
+        if start_covariance is not None and form != "marginal":
+            Cxy = start_covariance[..., 0, 1, None].expand_as(Vx)
         mean = torch.stack([x, y], -1)
-        return Forecast(mean, two_by_two(Vx, Cxy, Vy), mean)
+        return Forecast(mean, covariance_or_zero(Vx, Cxy, Vy), mean)

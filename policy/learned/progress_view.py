@@ -71,10 +71,12 @@ class ProgressView:
         table.add_row("while exploring", curve(self.learning), _percent(self.learning))
         table.add_row("by five conditions", curve(self.judged), _percent(self.judged))
         speed = f"{row['steps'] / 1e6:.2f} M steps, {row['steps_per_s']:.0f} steps/s"
-        change = f"KL {row['approx_kl']:.3f}, learning rate {row['rate']:.1e}"
-        return Group(
-            head, ProgressBar(self.minutes, min(spent, self.minutes), width=WIDTH), table, Text(speed), Text(change)
-        )
+        bar = ProgressBar(self.minutes, min(spent, self.minutes), width=WIDTH)
+        return Group(head, bar, table, Text(speed), Text(self.change(row)))
+
+    def change(self, row: Mapping[str, float]) -> str:
+        """What the learner did in the update of ``row``."""
+        return f"KL {row['approx_kl']:.3f}, learning rate {row['rate']:.1e}"
 
 
 def _percent(shares: list[float]) -> str:

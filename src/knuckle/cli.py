@@ -41,6 +41,10 @@ COMMANDS: dict[str, Command] = {
     "train clone": Command(
         "learn to turn objects from a planner's episodes", "knuckle.policy.cloning.clone_command:train_clone"
     ),
+    "train hindsight": Command(
+        "learn on from a policy, off-policy, with hindsight goals",
+        "knuckle.policy.hindsight.train_command:train_hindsight",
+    ),
     "train hiss": Command(
         "learn states from a sensor stream: HiSS and its rivals", "knuckle.sensors.commands:train_hiss"
     ),
@@ -55,9 +59,7 @@ COMMANDS: dict[str, Command] = {
     "eval tracker": Command(
         "compare trackers on the same detections", "knuckle.perception.tracking.eval_command:eval_tracker"
     ),
-    "eval offline": Command(
-        "compare learners from recorded data", "knuckle.policy.offline.eval_command:eval_offline"
-    ),
+    "eval offline": Command("compare learners from recorded data", "knuckle.policy.offline.eval_command:eval_offline"),
     "export urdf": Command("write hands and objects as URDF", "knuckle.sim.export_command:export_urdf"),
     "data show": Command("say what recorded experience holds", "knuckle.policy.offline_data.data_command:show"),
     "data record": Command(

@@ -3,6 +3,7 @@ and stays near what it began as for as long as it is told to."""
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable
 from dataclasses import replace
@@ -64,9 +65,9 @@ def critic_in_numpy(critic: torch.nn.Module, seen: np.ndarray, acts: np.ndarray)
     return np.asarray((x @ w["layers.6.weight"].T + w["layers.6.bias"])[:, 0])
 
 
-def actor_in_numpy(learned: Learner, seen: np.ndarray) -> np.ndarray:
-    """The target actor from its weights, in double precision: every turn, ELU, and what the first finger does."""
-    w = {name: value.numpy().astype(np.float64) for name, value in learned.target.state_dict().items()}
+def actor_in_numpy(actor: torch.nn.Module, seen: np.ndarray) -> np.ndarray:
+    """An actor from its weights, in double precision: every turn, ELU, and what the first finger does."""
+    w = {name: value.numpy().astype(np.float64) for name, value in actor.state_dict().items()}
     x = (SYMMETRY.copies(seen) - w["normalised.mean"]) / w["normalised.std"]
     x = np.clip(x, -10.0, 10.0)
     for k in (0, 2):
@@ -83,12 +84,28 @@ def test_the_target_is_tds_lesser_critic_and_smoothed_action(warm: Path) -> None
     given, rng = batch(seed=9), np.random.default_rng(0)
     noise = rng.standard_normal((32, 9)) * 0.3
     after = given.after.numpy().astype(np.float64)
-    acts = np.clip(np.clip(actor_in_numpy(learned, after), -1, 1) + np.clip(noise, -0.3, 0.3), -1, 1)
+    acts = np.clip(np.clip(actor_in_numpy(learned.target, after), -1, 1) + np.clip(noise, -0.3, 0.3), -1, 1)
     worths = [critic_in_numpy(critic, after, acts) for critic in learned.target_critics]
     assert not np.allclose(*worths, atol=1e-2)
     wanted = given.reward.numpy() + 0.97 * (1.0 - given.ends.numpy()) * np.minimum(*worths)
     told = learned.wanted(given, torch.as_tensor(noise, dtype=torch.float32)).numpy()
     np.testing.assert_allclose(told, wanted, atol=1e-5)
+
+
+def test_the_actors_loss_is_worth_anchor_and_bound(warm: Path) -> None:
+    learned = learner(warm, anchor_updates=100, actor_rate=0.3, bound=0.5)
+    for k in range(5):  # the actor has moved once, far, and beyond what can be done
+        learned.update(batch(seed=k))
+    was, given = copy.deepcopy(learned.actor), batch(seed=5)
+    told = learned.update(given)["actor_loss"]
+    seen = given.before[:16].numpy().astype(np.float64)
+    means = actor_in_numpy(was, seen)
+    acts, began = np.clip(means, -1.0, 1.0), np.clip(actor_in_numpy(learned.first, seen), -1.0, 1.0)
+    worth = np.minimum(*(critic_in_numpy(critic, seen, acts) for critic in learned.critics))
+    anchor, bound = ((acts - began) ** 2).mean(), (np.maximum(np.abs(means) - 1.0, 0.0) ** 2).sum(axis=1).mean()
+    assert anchor > 0.01 and bound > 0.01
+    wanted = -worth.mean() / max(np.abs(worth).mean(), 0.3) + 2.0 * 0.1 ** (4 / 100) * anchor + 0.5 * bound
+    np.testing.assert_allclose(told, wanted, atol=1e-4)
 
 
 def test_nothing_follows_on_an_end(warm: Path) -> None:
@@ -204,3 +221,17 @@ def test_a_batch_is_mixed_relabelled_and_turned_from_one_seed(small: Callable[..
     goal = SYMMETRY.build.slices["goal_quaternion"]
     np.testing.assert_allclose(one.before[:, goal].numpy(), one.after[:, goal].numpy(), atol=1e-5)
     assert bool((one.before[:, goal.start] >= 0.0).all()) and 0.1 < float(one.ends[:300].mean()) < 0.25
+
+
+@pytest.mark.parametrize("name", ["dclaw3", "dclaw4"])
+def test_scenes_are_turned_in_torch_as_the_hands_symmetry_turns_them(name: str) -> None:
+    symmetry, rng = HandSymmetry(hand_spec(name)), np.random.default_rng(0)
+    scene, rows = TurnedScene(symmetry), rng.standard_normal((60, symmetry.build.width))
+    acts, places = rng.uniform(-1, 1, (60, symmetry.hand.dof)), rng.integers(0, symmetry.order, 60)
+    every = symmetry.copies(rows)
+    seen = torch.as_tensor(rows, dtype=torch.float32)
+    np.testing.assert_allclose(scene.every(seen).numpy(), every, atol=1e-5)
+    turned = scene.turn(seen, torch.as_tensor(places)).numpy()
+    np.testing.assert_allclose(turned, every[np.arange(60), places], atol=1e-5)
+    told = scene.turn_actions(torch.as_tensor(acts), torch.as_tensor(places)).numpy()
+    np.testing.assert_array_equal(told, symmetry.turned_actions(acts)[np.arange(60), places])

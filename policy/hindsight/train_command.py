@@ -102,9 +102,9 @@ def learn(
     from knuckle.policy.learned.board import Board
     from knuckle.policy.learned.run_folder import BOARD, CHECKPOINT
 
-    before = replay_file.kept(folder)
-    if before is not None:
+    if (before := replay_file.kept(folder)) is not None:
         run.restore(*before, where=str(folder.path / CHECKPOINT))
+        del before  # the replay is large, and now held twice
         console.print(f"goes on after update {run.updates}, {run.spent_s / 60:.1f} min")
     if run.spent_s >= 60.0 * minutes or run.cycles >= cycles:
         what = f"the run has had its {run.spent_s / 60:.1f} min"

@@ -265,6 +265,7 @@ def test_what_is_no_bus_is_named(tmp_path: Path) -> None:
         def answer() -> None:
             client, _ = other.accept()
             with client:
+                client.recv(1 << 16)
                 client.sendall(json.dumps(["something", "else"]).encode() + b"\n")
 
         thread = threading.Thread(target=answer)

@@ -83,6 +83,8 @@ def film() -> Iterator[Film]:
     still = np.zeros(3)
 
     def shoot(thing: ObjectShape, poses: Sequence[tuple[Array, Array]], q: Array = spec.home) -> list[Cloud]:
+        # Every film has the same noise, whichever was made before it.
+        camera._rng = np.random.default_rng(0)
         seen = build_scene(spec, thing, EXECUTION_DT_S, iterations=1)
         clouds = []
         for k, (position, quaternion) in enumerate(poses):

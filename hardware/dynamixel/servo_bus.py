@@ -51,12 +51,14 @@ class Reply:
 
 @dataclass
 class BusCounts:
-    """Since the bus was opened: transactions, answers missing or garbled at the first try, and what retries mended."""
+    """Since the bus was opened: transactions, answers missing or garbled at the first try, and what retries mended;
+    and packets that wrote to several servos (``told``), which nobody answers."""
 
     asked: int = 0
     missed: int = 0
     garbled: int = 0
     mended: int = 0
+    told: int = 0
 
 
 class _Packets(Protocol2PacketHandler):  # type: ignore[misc]  # the SDK has no types
@@ -175,6 +177,7 @@ class ServoBus:
             parameters += [servo, *register.encode(value)]
         result = self._packets.syncWriteTxOnly(self.port, register.address, register.size, parameters, len(parameters))
         self._must(result, _BROADCAST)
+        self.counts.told += 1
 
     def sync_read(self, servos: Sequence[int], address: int, size: int, *, fast: bool = False) -> dict[int, Reply]:
         """``size`` bytes from ``address`` of each servo that answers, within two retries for those that do not.

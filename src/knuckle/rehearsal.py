@@ -26,9 +26,7 @@ def rehearsed_hand(
     """The raw hand ``spec`` whose servos turn ``plant``, which begins at ``START_NS``; its clock, and what lets its
     time pass. It is closed, torque off, at the end.
 
-    A busy machine does not disturb it: the same commands give the same states at the same times, to a pulse of the
-    encoders. (To the bit nearly always; once, on a crowded machine, 7 of 225 angles came out one pulse apart, and it is
-    not known why.)
+    A busy machine cannot disturb it: the same commands give the same states, to the bit.
     """
     from knuckle.hardware.calibration.calibration_file import nominal
     from knuckle.hardware.dynamixel.beat import StepBeat
@@ -46,24 +44,24 @@ def rehearsed_hand(
 
     model = drive_profile(spec).models[0]
     bus = VirtualBus(spec, plant, model, now_ns=now_ns())
-    beat, reader, arrived = StepBeat(), PacketReader(), threading.Event()
-    goals = model.register("goal_position").address.to_bytes(2, "little")
+    beat, reader, heard = StepBeat(), PacketReader(), threading.Semaphore(0)
 
-    def heard(data: bytes, at_ns: int) -> None:
-        # Torque bounds are written in groups too, and before the goals: they do not end a cycle.
+    def listen(data: bytes, at_ns: int) -> None:
         for packet in reader.feed(data):
-            if packet.instruction == SYNC_WRITE and packet.parameters[:2] == goals:
-                arrived.set()
+            if packet.instruction == SYNC_WRITE:
+                heard.release()
 
-    bus.taps.append(heard)
+    bus.taps.append(listen)
+    told = 0
 
     def wait_until(to_ns: int) -> None:
+        nonlocal told
         while time_ns[0] < to_ns:
             time_ns[0] += CYCLE_NS
-            arrived.clear()
             beat.step(PATIENCE_S)
-            # A cycle ends by writing goals, which the servos must have before time goes on; a limp hand writes none.
-            arrived.wait(PATIENCE_S if raw.drive.ramp.on.any() else 0.0)
+            # Nobody answers what is written to several servos: they must have all of it before time goes on.
+            while told < raw.drive.group.bus.counts.told and heard.acquire(timeout=PATIENCE_S):
+                told += 1
 
     with VirtualPort(bus, clock=now_ns) as port:
         answer = DriveConfig(answer_s=VIRTUAL_ANSWER_S)

@@ -146,6 +146,18 @@ class BusProbe:
         wait_until(future.done, timeout_s, lambda: f"no answer from {service}")
         return future.result()
 
+    def answer(self, ask: Callable[[], Any], timeout_s: float = 20.0, waiting_for: str = "an answer") -> Any:
+        """What the future that ``ask`` gives ends with.
+
+        Asked in the thread that serves: rclpy's action client, unlike its service client, holds no lock between
+        sending a question and noting it, and drops an answer that comes in between.
+        """
+        asked = self.executor.create_task(ask)
+        wait_until(asked.done, timeout_s, lambda: f"never asked: {waiting_for}")
+        future = asked.result()
+        wait_until(future.done, timeout_s, lambda: f"never came: {waiting_for}")
+        return future.result()
+
     def close(self) -> None:
         self._stopping.set()
         self._thread.join()

@@ -76,13 +76,10 @@ def test_a_learned_policy_turns_goals_into_commands_on_the_bus(
     assert actions.wait_for_server(20.0)
     goal = Reorient.Goal(object_name="duck", tolerance=0.4, time_limit=1.0)
     goal.orientation.x, goal.orientation.w = 1.0, 0.0
-    sent = actions.send_goal_async(goal)
-    wait_until(sent.done, "no answer to the goal")
-    assert sent.result().accepted
+    handle = probe.answer(lambda: actions.send_goal_async(goal))
+    assert handle.accepted
     begun = len(commands)
-    ended = sent.result().get_result_async()
-    wait_until(ended.done, "the goal never ended")
-    assert ended.result().result.outcome == "timed_out"
+    assert probe.answer(handle.get_result_async).result.outcome == "timed_out"
     targets = np.array([message.points[0].positions for message in commands[begun:]])
     moved = np.ptp(targets, axis=0)
     assert len(targets) >= 12 and moved[0] > 0.2 and moved[0] == moved.max()

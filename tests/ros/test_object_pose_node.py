@@ -57,12 +57,10 @@ def test_a_policy_runs_on_the_perceived_pose_which_is_near_the_truth(
     assert client.wait_for_server(20.0)
     goal = Reorient.Goal(object_name="truck", tolerance=3.2, time_limit=2.0)
     goal.orientation.w = 1.0
-    sent = client.send_goal_async(goal)
-    until(sent.done, lambda: status[-1].data)
-    result = sent.result().get_result_async()
-    until(result.done, lambda: (len(poses), len(truths), run.lines[-5:]))
-    assert result.result().result.outcome == "succeeded"
-    assert 2.0 <= result.result().result.duration < 2.2
+    handle = probe.answer(lambda: client.send_goal_async(goal))
+    ended = probe.answer(handle.get_result_async, timeout_s=60.0, waiting_for="the goal's end").result
+    assert ended.outcome == "succeeded"
+    assert 2.0 <= ended.duration < 2.2
     true = {stamp_ns(m.header.stamp): pose_of(m, where="truth") for m in list(truths)}
     seen = {stamp_ns(m.header.stamp): pose_of(m, where="pose") for m in list(poses)}
     both = sorted(set(true) & set(seen))

@@ -42,15 +42,11 @@ class Client:
         """The handle of a goal; ``accepted`` says whether the server took it."""
         goal = self.kind.Goal(**{"object_name": "duck", "tolerance": 3.2, "time_limit": 1.0, **fields})
         goal.orientation.x, goal.orientation.y, goal.orientation.z, goal.orientation.w = xyzw
-        return self.wait(self.actions.send_goal_async(goal, feedback_callback=self.feedback.append))
+        return self.probe.answer(lambda: self.actions.send_goal_async(goal, feedback_callback=self.feedback.append))
 
     def result(self, handle: Any) -> Any:
         """How the goal ended."""
-        return self.wait(handle.get_result_async()).result
-
-    def wait(self, future: Any) -> Any:
-        wait_until(future.done, "no answer")
-        return future.result()
+        return self.probe.answer(handle.get_result_async).result
 
     def said(self, text: str) -> bool:
         """Whether the policy's newest word holds ``text``."""
@@ -116,7 +112,7 @@ def test_a_stop_ends_the_goal_as_held_and_only_rearm_and_engage_lead_back(client
 
 def test_a_cancelled_goal_ends_and_the_next_is_taken(client: Client) -> None:
     handle = client.send(time_limit=60.0)
-    client.wait(handle.cancel_goal_async())
+    client.probe.answer(handle.cancel_goal_async)
     assert client.result(handle).outcome == "cancelled"
     wait_until(lambda: client.said("cancelled"), "the policy never became idle")
     assert client.send().accepted

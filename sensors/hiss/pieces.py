@@ -17,8 +17,8 @@ from knuckle.sensors.hiss.trial import CHUNK, Trial
 Array = NDArray[np.float64]
 Reader = Callable[[Trial], NDArray[np.float32]]
 """Inputs of a trial to features (L, F)."""
-Augment = Callable[[Trial, np.random.Generator], Trial]
-"""A trial as it might have been as well, by what is drawn."""
+Augment = Callable[[Sequence[Trial], np.random.Generator], Sequence[Trial]]
+"""Trials as they might have been as well, by what is drawn; as many as there are."""
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,7 @@ class Epoch:
         augment: Augment | None,
     ) -> None:
         self._look_ahead, self._chunks = look_ahead, chunks
-        self._trials = [trial if augment is None else augment(trial, rng) for trial in trials]
+        self._trials = trials if augment is None else augment(trials, rng)
         self._features = [read(trial) for trial in self._trials]
         cuts: list[tuple[int, int]] = []
         for k, trial in enumerate(self._trials):

@@ -7,10 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from knuckle.core.errors import InputError, unknown_name
-from knuckle.sensors.hiss import orientation_task, skin_task, splits, table_task, velocity_task
+from knuckle.sensors.hiss import orientation_task, skin_task, splits, table_task, velocity_task, velocity_variation
 from knuckle.sensors.hiss.features import FeatureConfig
 from knuckle.sensors.hiss.pieces import Augment
 from knuckle.sensors.hiss.train_config import LearnConfig
@@ -26,7 +24,7 @@ class Task:
     """One task with its options: ``facts`` say both, and `task_of` makes the same task of them again.
 
     ``load`` makes trials of a folder (or a file), ``load_training`` variants of them too; ``split`` divides them;
-    ``augment`` varies one in training; ``features`` and ``learn`` are what a training begins from; ``data`` and
+    ``augment`` varies them in training; ``features`` and ``learn`` are what a training begins from; ``data`` and
     ``licence`` go into the card; inputs of ``derived`` may be constant in a recording.
     """
 
@@ -75,7 +73,7 @@ def _velocity(options: Mapping[str, str]) -> Task:
         split=splits.VELOCITY,
         load=lambda folder: velocity_task.load_trials(folder, frame),
         load_training=lambda folder: velocity_task.load_trials(folder, frame),
-        augment=_any_heading if frame == "level" else None,
+        augment=velocity_variation.varied if frame == "level" else None,
         features=FeatureConfig(),
         learn=LearnConfig(window_s=12.0),
         data=_BROAD,
@@ -156,12 +154,6 @@ def _table(options: Mapping[str, str]) -> Task:
         data="recordings of the user's own",
         licence="that of the recordings",
     )
-
-
-def _any_heading(trial: Trial, rng: np.random.Generator) -> Trial:
-    angle = float(rng.uniform(-np.pi, np.pi))
-    inputs, targets = velocity_task.turned(trial.inputs, angle), velocity_task.turned(trial.targets, angle)
-    return Trial(trial.name, trial.group, inputs, targets, trial.scored)
 
 
 def _only(options: Mapping[str, str], known: set[str]) -> None:

@@ -6,7 +6,7 @@ is taken off with the inclination of VQF without a magnetometer, which a stream 
 
 Frames: ``level`` is VQF's own earth frame, whose heading is arbitrary and drifts slowly; ``body`` is the sensor's. The
 target in one is that in the other turned by VQF's estimate, so their errors can be compared. In ``level`` training
-turns each window by a random heading, as RoNIN's was in the paper.
+sees motions that are turned, mirrored, scaled and added up: `velocity_variation`.
 """
 
 from __future__ import annotations
@@ -79,14 +79,6 @@ def level_inputs(recording: ImuRecording, quat: Array) -> Array:
     acc = rotations.rotate(quat, recording.acc) - GRAVITY
     gyr = rotations.rotate(quat, recording.gyr)
     return box_mean(recording.stamps_ns, np.concatenate([acc, gyr], axis=1), RATE_HZ)
-
-
-def turned(rows: Array, angle: float) -> Array:
-    """Rows (..., 3 k) of vectors, each turned about the vertical by ``angle`` rad."""
-    c, s = np.cos(angle), np.sin(angle)
-    matrix = np.array([[c, -s, 0.0], [s, c, 0.0], [0.0, 0.0, 1.0]])
-    vectors = rows.reshape(*rows.shape[:-1], -1, 3)
-    return np.asarray((vectors @ matrix.T).reshape(rows.shape))
 
 
 def _latest(recording: ImuRecording, ends: NDArray[np.int64]) -> NDArray[np.intp]:

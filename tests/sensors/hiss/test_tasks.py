@@ -14,7 +14,8 @@ from knuckle.core.errors import InputError
 from knuckle.sensors.hiss import skin_task
 from knuckle.sensors.hiss.splits import ORIENTATION, VELOCITY, broad_group, divide
 from knuckle.sensors.hiss.tasks import TASKS, open_task, task_of
-from knuckle.sensors.hiss.velocity_task import load_trial, turned
+from knuckle.sensors.hiss.velocity_task import load_trial
+from knuckle.sensors.hiss.velocity_variation import turned
 from knuckle.sensors.recording import ImuRecording
 
 RATE_HZ = 1e9 / 3_500_000

@@ -49,14 +49,6 @@ def test_a_mirror_seen_twice_shows_the_motion_and_turns_the_axial_rate_the_other
     np.testing.assert_allclose(np.cross(once.inputs[:, 3:], once.targets), polar * [1.0, -1.0, 1.0], atol=1e-12)
 
 
-def test_a_turn_about_the_vertical_keeps_heights_and_lengths() -> None:
-    rows = np.random.default_rng(0).standard_normal((20, 6))
-    turned = velocity_variation.turned(rows, 1.0)
-    np.testing.assert_allclose(turned[:, [2, 5]], rows[:, [2, 5]])
-    np.testing.assert_allclose(np.linalg.norm(turned[:, :3], axis=1), np.linalg.norm(rows[:, :3], axis=1))
-    np.testing.assert_allclose(velocity_variation.turned(turned, -1.0), rows)
-
-
 def test_a_sum_is_not_scored_where_either_motion_is_unknown_or_the_other_begins_anew() -> None:
     first, other = motion(1), motion(2, 100)
     first.targets[40:50] = np.nan

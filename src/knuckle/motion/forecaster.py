@@ -39,7 +39,8 @@ class Forecaster:
             what = f"shares that leave {turning:.3g} for turning, a step of {config.step_s} s"
             raise InputError(what, where="forecaster", right="more than 0 left, a step within the horizon")
         self.shares = np.array([config.straight_share, turning / 2, turning / 2, config.stop_share])
-        self.times_s = config.step_s * np.arange(1, round(config.horizon_s / config.step_s) + 1)
+        steps = round(config.horizon_s / config.step_s)
+        self.times_s: Array = config.step_s * np.arange(1.0, steps + 1.0)
 
     def forecast(self, history: ArrayLike, dt_s: ArrayLike) -> ForecastMixture:
         """Modes of the positions to come of N tracks, ``times_s`` after the newest row, in ``history``'s own frame.
@@ -60,7 +61,7 @@ class Forecaster:
             mean, covariance = _carry(F, Q, mean, covariance)
             means.append(mean[..., :D])
             covariances.append(covariance[..., :D, :D])
-        probability = weight / weight.sum(axis=1, keepdims=True)
+        probability = np.asarray(weight / weight.sum(axis=1, keepdims=True), dtype=np.float64)
         return ForecastMixture(self.times_s, probability, np.stack(means, 2), np.stack(covariances, 2))
 
     def _motion(self, dt: float, D: int) -> tuple[Array, Array]:
@@ -75,7 +76,7 @@ class Forecaster:
         # Of a motion that turns or slows, the mean velocity of the step carries the position.
         F[:, :D, D:] = dt * (one + M) / 2
         noise = c.wander_mps**2 * np.array([[dt**3 / 3, dt**2 / 2], [dt**2 / 2, dt]])
-        return F, np.kron(noise, one)
+        return F, np.asarray(np.kron(noise, one), dtype=np.float64)
 
     def _filter(self, points: Array, steps: Array) -> tuple[Array, Array, Array]:
         """State means (N, 4, 2D), covariances (N, 4, 2D, 2D) and log evidence (N, 4) of the modes at the newest row."""

@@ -1,10 +1,10 @@
-"""Perception as one object: messages' contents in, clouds out. Node, replay and tests run this same code."""
+"""Perception as one object: messages' contents in, what was seen out. Node, replay and tests run this same code."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Generic, Protocol, TypeVar
 
 import numpy as np
 
@@ -19,6 +19,14 @@ from knuckle.perception.pairing import Paired, PairingConfig, StampPairing
 from knuckle.perception.view_config import ViewConfig
 
 T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
+
+
+class Builder(Protocol[T_co]):
+    """What makes something of a frame and the joint angles ``q`` (dof,) in rad at its stamp."""
+
+    def build(self, frame: DepthFrame, q: Array) -> T_co:
+        """What is seen in ``frame``. Raises InputError where the image or ``q`` has the wrong size."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +36,7 @@ class PerceptionConfig(CloudConfig, PairingConfig, ViewConfig):
 
 @dataclass
 class PerceptionCounts:
-    """Messages since the start: frames received, clouds made, and what was refused, by reason."""
+    """Messages since the start: frames received, clouds (or whatever is made of one), what was refused, by reason."""
 
     frames: int = 0
     clouds: int = 0
@@ -38,18 +46,16 @@ class PerceptionCounts:
     bad_joint_state: int = 0
 
 
-class Perception:
-    """Depth images, camera infos and joint states in; labelled clouds out, in the order of their stamps.
+class Sight(Generic[T]):
+    """Depth images, camera infos and joint states in; what ``builder`` makes of them out, in the order of their stamps.
 
     An image is taken with the camera_info of its own stamp, as cameras publish them, and with the joint angles at its
     stamp (see pairing). What is refused is counted and described in ``last_problem``; nothing raises on bad messages.
     """
 
-    def __init__(self, config: PerceptionConfig = PerceptionConfig()) -> None:
-        self.config = validate(config, where="perception")
-        self.spec: HandSpec = hand_spec(config.hand, where="perception.hand")
-        self.builder = CloudBuilder(self.spec, config.extrinsics(), config)
-        self.pairing = StampPairing(config)
+    def __init__(self, spec: HandSpec, builder: Builder[T], pairing: PairingConfig) -> None:
+        self.spec, self.builder, self._waiting = spec, builder, pairing.waiting
+        self.pairing = StampPairing(pairing)
         self.counts = PerceptionCounts()
         self.last_problem = ""
         self._images: dict[int, DepthImage] = {}
@@ -59,40 +65,40 @@ class Perception:
 
     @property
     def dropped(self) -> int:
-        """Frames that gave no cloud and never will."""
+        """Frames of which nothing was made and never will be."""
         c, p = self.counts, self.pairing.counts
         return c.bad_image + c.no_camera_info + p.late + p.no_joint_state + p.backwards
 
-    def on_joint_state(self, stamp_ns: int, names: Sequence[str], positions: Sequence[float]) -> list[Cloud]:
-        """A joint state, mapped by name; the clouds that it completes."""
+    def on_joint_state(self, stamp_ns: int, names: Sequence[str], positions: Sequence[float]) -> list[T]:
+        """A joint state, mapped by name; what it completes."""
         q = self._angles(names, positions)
-        return [] if q is None else self._clouds(self.pairing.push_joints(stamp_ns, q))
+        return [] if q is None else self._made(self.pairing.push_joints(stamp_ns, q))
 
-    def on_camera_info(self, stamp_ns: int, intrinsics: Intrinsics) -> list[Cloud]:
-        """The intrinsics of the image of the same stamp; refused where they are not those of the first cloud's."""
+    def on_camera_info(self, stamp_ns: int, intrinsics: Intrinsics) -> list[T]:
+        """The intrinsics of the image of the same stamp; refused where they are not those of the first frame used."""
         if self._pinhole is not None and intrinsics != self._pinhole:
             self.refuse_camera_info(
                 f"camera_info: {_changes(self._pinhole, intrinsics)}; restart perception if meant", stamp_ns
             )
             return []
         self._infos[stamp_ns] = intrinsics
-        _keep_newest(self._infos, self.config.waiting)
+        _keep_newest(self._infos, self._waiting)
         return self._match(stamp_ns)
 
-    def on_image(self, image: DepthImage) -> list[Cloud]:
-        """A depth image; the clouds that it completes (its own only if the joint states have reached it)."""
+    def on_image(self, image: DepthImage) -> list[T]:
+        """A depth image; what it completes (its own frame only if the joint states have reached it)."""
         self.counts.frames += 1
         if image.stamp_ns in self._refused:
             self.last_problem = self._refused.pop(image.stamp_ns)
             self.counts.no_camera_info += 1
             return []
         self._images[image.stamp_ns] = image
-        clouds = self._match(image.stamp_ns)
-        lost = _keep_newest(self._images, self.config.waiting)
+        seen = self._match(image.stamp_ns)
+        lost = _keep_newest(self._images, self._waiting)
         if lost:
             self.counts.no_camera_info += lost
             self.last_problem = "depth images without a camera_info of the same stamp"
-        return clouds
+        return seen
 
     def refuse_camera_info(self, problem: str, stamp_ns: int) -> None:
         """Note a camera_info that has no usable intrinsics; the image of its stamp is dropped, now or when it comes."""
@@ -102,9 +108,9 @@ class Perception:
             self.counts.no_camera_info += 1
         else:
             self._refused[stamp_ns] = problem
-            _keep_newest(self._refused, self.config.waiting)
+            _keep_newest(self._refused, self._waiting)
 
-    def _match(self, stamp_ns: int) -> list[Cloud]:
+    def _match(self, stamp_ns: int) -> list[T]:
         if stamp_ns not in self._images or stamp_ns not in self._infos:
             return []
         image, intrinsics = self._images.pop(stamp_ns), self._infos.pop(stamp_ns)
@@ -116,9 +122,9 @@ class Perception:
             return []
         # From here on the camera may not become another one unseen.
         self._pinhole = intrinsics
-        return self._clouds(self.pairing.push_frame(frame))
+        return self._made(self.pairing.push_frame(frame))
 
-    def _clouds(self, pairs: list[Paired]) -> list[Cloud]:
+    def _made(self, pairs: list[Paired]) -> list[T]:
         self.counts.clouds += len(pairs)
         return [self.builder.build(pair.frame, pair.q) for pair in pairs]
 
@@ -140,6 +146,15 @@ class Perception:
     def _refuse_joints(self, problem: str) -> None:
         self.counts.bad_joint_state += 1
         self.last_problem = problem
+
+
+class Perception(Sight[Cloud]):
+    """Labelled clouds from depth images, camera infos and joint states."""
+
+    def __init__(self, config: PerceptionConfig = PerceptionConfig()) -> None:
+        self.config = validate(config, where="perception")
+        spec = hand_spec(config.hand, where="perception.hand")
+        super().__init__(spec, CloudBuilder(spec, config.extrinsics(), config), config)
 
 
 def _changes(before: Intrinsics, now: Intrinsics) -> str:

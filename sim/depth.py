@@ -5,12 +5,15 @@ from __future__ import annotations
 from threading import Lock
 
 import numpy as np
+from numpy.typing import NDArray
 
 from knuckle.core.config import validate
 from knuckle.hardware.spec.contracts import DepthFrame, Extrinsics, Intrinsics
 from knuckle.hardware.spec.hand_spec import Array
+from knuckle.hardware.spec.kinematics import world_to_base
 from knuckle.hardware.spec.mounts import DEPTH_MAX_M, OPTICAL_FRAME, camera_extrinsics, pinhole
 from knuckle.sim.depth_noise import DepthNoise, add_noise
+from knuckle.sim.intruder import draw_ball
 from knuckle.sim.renderer import choose_renderer
 from knuckle.sim.scene import Scene
 from knuckle.sim.world import SimWorld
@@ -74,6 +77,7 @@ class SimDepthCamera:
         stamp_ns, scene, state = snapshot
         with self._lock:
             depth = self._chosen.renderer.depth(scene, state)
+            depth = self._with_intruder(depth, stamp_ns)
             depth[depth >= DEPTH_MAX_M] = 0.0
             if self._noise is not None:
                 depth = add_noise(depth, self._intrinsics, self._noise, self._rng)
@@ -87,6 +91,14 @@ class SimDepthCamera:
                 intrinsics=self._intrinsics,
                 frame=OPTICAL_FRAME,
             )
+
+    def _with_intruder(self, depth: NDArray[np.float32], stamp_ns: int) -> NDArray[np.float32]:
+        intruder = self._world.intruder
+        place = None if intruder is None else intruder.position(stamp_ns)
+        if intruder is None or place is None:
+            return depth
+        centre = world_to_base(self._world.spec, place)
+        return draw_ball(depth, centre, intruder.config.radius, self._intrinsics, self.extrinsics)
 
     def close(self) -> None:
         """Free the renderer."""

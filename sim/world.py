@@ -20,6 +20,7 @@ from knuckle.hardware.spec.kinematics import base_to_world, tip_positions
 from knuckle.sim.contact_facts import ContactFacts, contact_facts
 from knuckle.sim.engine import mujoco
 from knuckle.sim.hand_model import cut_joint_rates
+from knuckle.sim.intruder import Intruder
 from knuckle.sim.placement import TRIES, draw_start, lies_in_hand
 from knuckle.sim.scene import Scene, execution_scene, without_table
 from knuckle.sim.state_guard import require_sane
@@ -60,7 +61,8 @@ class SimWorld:
     """One hand over one object. Starts reset with ``seed``, holding the home posture, at ``start_ns``.
 
     ``surface`` is ``table``, or ``air``: there the table is taken away 2 s after a reset. ``fault_folder`` is where the
-    state is saved should the simulation break down. InputError for an unknown object or surface.
+    state is saved should the simulation break down. ``intruder`` is seen by depth cameras alone, and touches nothing.
+    InputError for an unknown object or surface.
     """
 
     def __init__(
@@ -86,6 +88,7 @@ class SimWorld:
         self._deadline_ns: int | None = None
         self._effort_limit = hand.effort_limit
         self._fault_folder = fault_folder if fault_folder is not None else Path()
+        self.intruder: Intruder | None = None
         self._load(object_name)
         self.reset(seed)
 

@@ -1,16 +1,15 @@
-"""Messages into Perception and clouds out of it, for the node and for the replay alike.
+"""Messages into Perception and what it sees out of it, for the node and for the replay alike.
 
 Only attributes of messages are read, so that rclpy's messages and those that rosbags reads from a file both serve.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeVar
 
 from knuckle.core.errors import InputError
-from knuckle.perception.cloud import Cloud
 from knuckle.perception.depth_image import DepthImage, intrinsics_of
-from knuckle.perception.pipeline import Perception
+from knuckle.perception.pipeline import Sight
 
 JOINT_STATES = "joint_states"
 IMAGE = "depth/image_rect_raw"
@@ -19,8 +18,11 @@ POINTS = "points"
 FRAME = "hand_base"
 
 
-def feed(perception: Perception, topic: str, message: Any) -> list[Cloud]:
-    """Give ``message`` of one of the three topics to ``perception``; the clouds that it completes."""
+T = TypeVar("T")
+
+
+def feed(perception: Sight[T], topic: str, message: Any) -> list[T]:
+    """Give ``message`` of one of the three topics to ``perception``; what it completes: clouds, for Perception."""
     stamp_ns = int(message.header.stamp.sec) * 1_000_000_000 + int(message.header.stamp.nanosec)
     if topic == JOINT_STATES:
         return perception.on_joint_state(stamp_ns, message.name, message.position)

@@ -18,18 +18,20 @@ import numpy as np
 from knuckle.core.errors import InputError
 from knuckle.core.figures import write_text
 from knuckle.policy.offline.bootstrap import bootstrap_mean
-from knuckle.policy.offline.judge import NearestReplay, play, shuffled
+from knuckle.policy.offline.judge import NearestReplay, play, play_run, shuffled
 from knuckle.policy.offline.offline_run import OfflinePlan, OfflineRun
 from knuckle.policy.offline.prepare import prepared, unit_transitions
 from knuckle.policy.offline.selection import held_out_share, most_selective
 from knuckle.policy.offline_data.dataset import Dataset
 from knuckle.policy.offline_data.environments import OfflineTask
-from knuckle.policy.offline_data.torch_actor import TorchActor
 
 HELD_SHARE, CHOICE_SEED = 0.1, 1000
 CONTROLS = ("nearest-replay", "shuffled-actions")
 """Arms that must lose: a recording played again blind, and cloning of data whose actions were mixed up."""
 EVAL_SEED = 10_000
+CHOOSING = ("odice", "odice-semi", "odice-true")
+KEEP_EVERY = 1000
+"""Steps from one checkpoint to the next: a comparison takes hours and is stopped at any time."""
 
 
 @dataclass(frozen=True)
@@ -64,16 +66,24 @@ def compare(comparison: Comparison, said: Callable[[str], object]) -> list[Row]:
     """Learn and judge all that is not done yet. InputError where the data are of another task."""
     task, data = comparison.task, comparison.data
     data.require_shapes(task.observations, task.actions, task=task.name)
+    if task.rung and "nearest-replay" in comparison.learners:
+        raise InputError("no recording is played on a hand", where=task.name, right="learners and shuffled-actions")
+    chosen = {
+        learner: _choose(comparison, learner, said) if learner in CHOOSING else "" for learner in comparison.learners
+    }
+    results: dict[str, list[dict[str, Any]]] = {learner: [] for learner in comparison.learners}
+    # A seed of every learner before the next one: a comparison that is stopped has whole rows of fewer seeds.
+    for seed in range(comparison.seeds):
+        for learner in comparison.learners:
+            result = _result(comparison, learner, chosen[learner], seed)
+            results[learner].append(result)
+            won = "" if result["success"] is None else f", success {result['success']:.2f}"
+            said(f"seed {seed}, {learner}: return {result['return']:.1f}{won}")
     rows = []
-    for learner in comparison.learners:
-        chosen = _choose(comparison, learner, said) if learner in ("odice", "odice-semi", "odice-true") else ""
-        results = [_result(comparison, learner, chosen, seed) for seed in range(comparison.seeds)]
-        costs = [result["step_cpu_ms"] for result in results]
-        returns, successes = [r["return"] for r in results], [r["success"] for r in results]
-        rows.append(
-            Row(learner, chosen, returns, [np.nan if s is None else s for s in successes], float(np.mean(costs)))
-        )
-        said(f"{learner}{f', lambda {chosen}' if chosen else ''}: return {np.mean(returns):.1f}")
+    for learner, found in results.items():
+        successes = [np.nan if r["success"] is None else r["success"] for r in found]
+        cost = float(np.mean([r["step_cpu_ms"] for r in found]))
+        rows.append(Row(learner, chosen[learner], [r["return"] for r in found], successes, cost))
     return rows
 
 
@@ -117,7 +127,7 @@ def _choose(comparison: Comparison, learner: str, said: Callable[[str], object])
         own = _settings(comparison, learner, lam)
         plan = OfflinePlan(learner, own, comparison.choice_steps, CHOICE_SEED, rewards="none", observations="raw")
         run = OfflineRun(plan, given, comparison.folder / f"choice-{learner}-{lam}")
-        run.learn(log_every=1000, keep_every=5000)
+        run.learn(log_every=1000, keep_every=KEEP_EVERY)
         shares[lam] = held_out_share(run.fit, unit_transitions(held))
     chosen = most_selective(shares)
     said(f"{learner}: lambda {chosen}, of {', '.join(f'{lam} {share:.2f}' for lam, share in shares.items())}")
@@ -134,11 +144,9 @@ def _result(comparison: Comparison, learner: str, chosen: str, seed: int) -> dic
         except ValueError as error:
             raise InputError("a judgement cannot be read", where=str(path), right="delete it") from error
         return known
-    cost = 0.0
+    cost, begin = 0.0, EVAL_SEED + seed
     if learner == "nearest-replay":
-        played = play(
-            NearestReplay(comparison.data), comparison.task, episodes=comparison.episodes, seed=EVAL_SEED + seed
-        )
+        played = play(NearestReplay(comparison.data), comparison.task, episodes=comparison.episodes, seed=begin)
     else:
         data, name = comparison.data, learner
         if learner == "shuffled-actions":
@@ -146,15 +154,9 @@ def _result(comparison: Comparison, learner: str, chosen: str, seed: int) -> dic
             data, name = shuffled(data, rng), "bc"
         plan = OfflinePlan(name, _settings(comparison, learner, chosen), comparison.steps, seed)
         run = OfflineRun(plan, data, folder)
-        run.learn(log_every=1000, keep_every=5000)
+        run.learn(log_every=1000, keep_every=KEEP_EVERY)
         cost = 1e3 * run.history[-1]["cpu_s"] / comparison.steps
-        actor = TorchActor(run.actor())
-        played = play(
-            lambda seen, numbers, step: actor.act(seen),
-            comparison.task,
-            episodes=comparison.episodes,
-            seed=EVAL_SEED + seed,
-        )
+        played = play_run(run, comparison.task, episodes=comparison.episodes, seed=begin)
     success = None if played.succeeded is None else float(played.succeeded.mean())
     result = {"return": float(played.returns.mean()), "success": success, "step_cpu_ms": cost}
     write_text(path, json.dumps(result) + "\n")

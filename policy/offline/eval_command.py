@@ -23,7 +23,7 @@ class EvalOffline:
     """Compare learners from recorded data by their last checkpoint. The same command goes on where it was stopped."""
 
     study: str = setting("", "navigation: the point in the plane; empty: a task")
-    task: str = setting("", "hopper, walker2d, door, door-300 or pointmaze")
+    task: str = setting("", "hopper, walker2d, door, door-300, pointmaze or reorient-yaw60")
     data: str = setting("", "what to learn from, as knuckle data show takes it; several with + between")
     learners: str = setting(
         "bc+iql+td3-bc+odice", "learners with + between; nearest-replay and shuffled-actions must lose"

@@ -9,9 +9,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from knuckle.policy.offline.offline_run import OfflineRun
 from knuckle.policy.offline_data.dataset import Dataset
 from knuckle.policy.offline_data.environments import OfflineTask
+from knuckle.policy.offline_data.torch_actor import TorchActor
 
+SUCCESS_RAD = 0.4
+"""How near its goal an object must end in a hand's own task."""
 Act = Callable[[NDArray[np.float32], NDArray[np.int64], int], NDArray[Any]]
 """Actions (n, A) of the episodes numbered (n,), whose observations are (n, O), at a step."""
 
@@ -45,6 +49,25 @@ def play(act: Act, task: OfflineTask, *, episodes: int, seed: int, make: Callabl
         for env in envs:
             env.close()
     return Played(returns, won if task.success else None)
+
+
+def play_run(run: OfflineRun, task: OfflineTask, *, episodes: int, seed: int) -> Played:
+    """`play` of the policy that ``run`` has learned, or, in a hand's own task, its episodes by the protocol."""
+    if task.rung:
+        return _by_protocol(run, task, episodes, seed)
+    actor = TorchActor(run.actor())
+    return play(lambda seen, numbers, step: actor.act(seen), task, episodes=episodes, seed=seed)
+
+
+def _by_protocol(run: OfflineRun, task: OfflineTask, episodes: int, seed: int) -> Played:
+    """Episodes by the five conditions: the exported policy acts and says itself when it is done; a return is 1 or 0."""
+    from knuckle.policy.reorient_task import ReorientTask
+
+    run.export()
+    row = ReorientTask(controller=str(run.folder.policy), rung=task.rung, seed=seed)
+    scores = [row.play(start, row.policy(k)) for k, start in enumerate(row.starts(episodes))]
+    won = np.array([score.succeeded(SUCCESS_RAD) for score in scores])
+    return Played(won.astype(np.float64), won)
 
 
 class NearestReplay:

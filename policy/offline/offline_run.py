@@ -3,6 +3,7 @@
 run.json                 what is learned from and how
 checkpoint.safetensors   all that the next step follows from
 metrics.jsonl            a line of figures each time they are noted
+tensorboard/             the same for TensorBoard, where `knuckle train offline` learns
 policy/                  the policy as of the last step, with its card: card.json, policy.onnx
 """
 
@@ -26,7 +27,7 @@ from knuckle.policy.offline.learners import settings_of
 from knuckle.policy.offline.prepare import AUTO, prepared, unit_transitions
 from knuckle.policy.offline_data.actor_weights import ActorWeights
 from knuckle.policy.offline_data.dataset import Dataset
-from knuckle.policy.offline_data.environments import OfflineTask
+from knuckle.policy.offline_data.environments import task_of
 from knuckle.policy.offline_data.learned_weights import learned_weights
 
 
@@ -64,16 +65,19 @@ class OfflineRun:
         *,
         log_every: int,
         keep_every: int,
-        noted: Callable[[int, Figures], object] = lambda step, figures: None,
+        noted: Callable[[Figures], object] = lambda row: None,
     ) -> None:
-        """Learn until the plan's steps are done; the checkpoint is written every ``keep_every`` and at the end."""
+        """Learn until the plan's steps are done; the checkpoint is written every ``keep_every`` and at the end.
+
+        Each row of figures, with its step as ``updates``, is ``noted``.
+        """
         used = time.process_time() - (self.history[-1]["cpu_s"] if self.history else 0.0)
 
         def note(step: int, figures: Figures) -> None:
             row = {"updates": float(step), "cpu_s": time.process_time() - used} | figures
             self.folder.note(row)
             self.history.append(row)
-            noted(step, figures)
+            noted(row)
 
         while self.fit.steps < self.plan.steps:
             until = min((self.fit.steps // keep_every + 1) * keep_every, self.plan.steps)
@@ -84,26 +88,34 @@ class OfflineRun:
         """The policy as it is now, in the units of its task."""
         return learned_weights(self.fit.learner, self.data)
 
-    def export(self, task: OfflineTask, rate_hz: float) -> None:
-        """Leave the policy with its card in the run's folder; RunError where the export differs."""
+    def export(self) -> bool:
+        """Leave the policy with its card in the run's folder: for the task that the data are of, or, where they are
+        episodes of a hand, as that hand's policy. False where the data are of neither; RunError where the export
+        differs."""
         from knuckle.policy.offline_data.actor_export import export_actor
+        from knuckle.policy.offline_data.hand_export import export_hand_policy, hand_of
 
+        task, hand = task_of(self.data.environment), hand_of(self.data.environment)
         seen = self.data.episodes[0].observations[:256]
         if self.data.scale is not None:
             seen = seen * self.data.scale.std + self.data.scale.mean
         facts = asdict(self.plan) | {"steps_done": self.fit.steps, "environment": self.data.environment}
-        export_actor(
-            self.folder.policy,
-            self.actor(),
-            name=self.plan.learner,
-            task=task.name,
-            observed=seen,
-            rate_hz=rate_hz,
-            data=f"{self.data.name}: {self.data.steps} steps in {len(self.data.episodes)} episodes",
-            licence="that of the data",
-            training=facts | {"versions": {name: version(name) for name in ("knuckle", "torch")}},
-            seed=self.plan.seed,
-        )
+        told: dict[str, Any] = {
+            "name": self.plan.learner,
+            "observed": seen,
+            "data": f"{self.data.name}: {self.data.steps} steps in {len(self.data.episodes)} episodes",
+            "licence": "that of the data",
+            "training": facts | {"versions": {name: version(name) for name in ("knuckle", "torch")}},
+            "seed": self.plan.seed,
+        }
+        if hand is not None:
+            export_hand_policy(self.folder.policy, hand, self.actor(), **told)
+        elif task is not None:
+            env = task.make()
+            rate_hz = 1.0 / float(env.unwrapped.dt)
+            env.close()
+            export_actor(self.folder.policy, self.actor(), task=task.name, rate_hz=rate_hz, **told)
+        return hand is not None or task is not None
 
     def _require_same(self) -> None:
         """Note what is learned; InputError where the folder holds a run of something else."""

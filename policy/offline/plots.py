@@ -31,7 +31,8 @@ def interval_plot(title: str, unit: str, bars: Sequence[Bar]) -> str:
     shown = [bar for bar in bars if np.isfinite([bar.value, bar.low, bar.high]).all()]
     top = max([*(bar.high for bar in shown), 0.0])
     bottom = min([*(bar.low for bar in shown), 0.0])
-    span = (top - bottom) or 1.0
+    span = (top - bottom) or 1.0  # all are 0 where nobody succeeds
+    top = bottom + span
     ticks = tuple((bottom + span * k / 4, f"{bottom + span * k / 4:.3g}") for k in range(5))
     rows = tuple((float(len(shown) - k), bar.label) for k, bar in enumerate(shown))
     height = 80.0 + 26.0 * len(shown)

@@ -17,8 +17,9 @@ OBSERVATIONS = (AUTO, "scaled", "raw")
 
 _LOCOMOTION = ("Hopper-v5", "Walker2d-v5")
 _SCALES_REWARDS = ("odice", "odice-semi", "odice-true", "iql")
-"""Learners whose authors multiply rewards by 1000 over the range of returns; on mazes they count a step as -3, 0, or
--1 (IQL): here -3."""
+"""Learners whose authors multiply rewards by 1000 over the range of returns; on mazes, where only the goal is rewarded,
+they count a step as -3, 0, or -1 (IQL): here -3, and so for a hand's goals."""
+_GOALS = ("PointMaze", "knuckle/")
 _RAW_OBSERVATIONS = ("odice", "odice-semi", "odice-true")
 
 
@@ -35,7 +36,7 @@ def prepared(data: Dataset, learner: str, *, rewards: str = AUTO, observations: 
         rewards = "none"
         if learner in _SCALES_REWARDS and data.reward_rule == "none":
             rewards = "return_range" if data.environment in _LOCOMOTION else rewards
-            rewards = "minus_three" if data.environment.startswith("PointMaze") else rewards
+            rewards = "minus_three" if data.environment.startswith(_GOALS) else rewards
     if rewards != "none":
         data = data.scale_rewards(rewards)
     if observations == "scaled" or (observations == AUTO and learner not in _RAW_OBSERVATIONS and data.scale is None):

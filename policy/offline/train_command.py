@@ -36,10 +36,12 @@ def train_offline(argv: list[str]) -> int:
     from rich.console import Console
 
     from knuckle.core.figures import Figures, require_writable
+    from knuckle.policy.learned.board import Board
+    from knuckle.policy.learned.run_folder import BOARD
     from knuckle.policy.offline.learners import settings_of
     from knuckle.policy.offline.offline_run import OfflinePlan, OfflineRun
+    from knuckle.policy.offline.offline_view import OfflineView
     from knuckle.policy.offline_data.dataset import merged
-    from knuckle.policy.offline_data.environments import task_of
     from knuckle.policy.offline_data.open_data import open_data
 
     console = Console()
@@ -60,18 +62,19 @@ def train_offline(argv: list[str]) -> int:
     if run.fit.steps:
         console.print(f"goes on after step {run.fit.steps}")
 
-    def said(step: int, figures: dict[str, float]) -> None:
-        shown = ", ".join(f"{name} {value:.3g}" for name, value in figures.items())
-        console.print(f"step {step}: {shown}", soft_wrap=True, highlight=False)
+    title = f"{config.learner} on {data.name}"
+    board = Board(run.folder.path / BOARD, run.fit.steps)
+    with board, OfflineView(console, title, config.steps, run.history) as view:
 
-    run.learn(log_every=config.log_every, keep_every=config.keep_every, noted=said)
-    if (task := task_of(data.environment)) is None:
-        console.print("no policy is exported: the data are of no task that is known")
-    else:
-        env = task.make()
-        run.export(task, 1.0 / float(env.unwrapped.dt))
-        env.close()
+        def noted(row: dict[str, float]) -> None:
+            board.note(row | {"steps": row["updates"]})
+            view.show(row)
+
+        run.learn(log_every=config.log_every, keep_every=config.keep_every, noted=noted)
+    if run.export():
         console.print(f"policy in {run.folder.policy}", soft_wrap=True)
+    else:
+        console.print("no policy is exported: the data are of no task that is known")
     if config.json:
         command, last = ["knuckle", "train", "offline", *argv], run.history[-1]
         Figures(command, asdict(config), config.seed, data.steps, last).write(Path(config.json))

@@ -51,6 +51,38 @@ def export_actor(
     with ``seed``. ``training`` goes into the card as it is, ``data`` and ``licence`` say what it learned from. RunError
     where the export differs or cannot be written.
     """
+    sha256, parity = write_network(folder, actor, observed, seed=seed)
+    card = Card(
+        name=name,
+        config={
+            "kind": KIND,
+            "task": task,
+            "network": network_facts(actor),
+            "action_low": actor.low.tolist(),
+            "action_high": actor.high.tolist(),
+            "parity": parity,
+            "training": dict(training),
+        },
+        observations=(Entry("observation", (actor.observations,), "as the environment gives it"),),
+        actions=(Entry("action", (actor.actions,), "as the environment takes it"),),
+        rate_hz=rate_hz,
+        data=data,
+        licence=licence,
+        normaliser=normaliser_facts(actor),
+        sha256=sha256,
+    )
+    cards.save(card, folder / CARD)
+    return card
+
+
+def write_network(
+    folder: Path, actor: ActorWeights, observed: NDArray[Any], *, seed: int
+) -> tuple[str, dict[str, float]]:
+    """Write the deterministic policy of ``actor`` to ``folder``; its sha256, and how far its actions are from those of
+    the original on ``observed`` (n, O) and on observations drawn with ``seed``.
+
+    RunError where that is too far or nothing can be written.
+    """
     network = _graph(actor)
     partial = folder / f".{NETWORK}.{os.getpid()}"
     try:
@@ -58,32 +90,17 @@ def export_actor(
         partial.write_bytes(network)
         parity = _parity(partial, actor, observed, seed)
         partial.replace(folder / NETWORK)
-        card = Card(
-            name=name,
-            config={
-                "kind": KIND,
-                "task": task,
-                "network": {"layers": [list(w.shape) for w, _ in actor.layers], "activation": actor.activation},
-                "action_low": actor.low.tolist(),
-                "action_high": actor.high.tolist(),
-                "parity": parity,
-                "training": dict(training),
-            },
-            observations=(Entry("observation", (actor.observations,), "as the environment gives it"),),
-            actions=(Entry("action", (actor.actions,), "as the environment takes it"),),
-            rate_hz=rate_hz,
-            data=data,
-            licence=licence,
-            normaliser=_normaliser(actor),
-            sha256=hashlib.sha256(network).hexdigest(),
-        )
-        cards.save(card, folder / CARD)
     except OSError as error:
         what = f"the policy cannot be written ({error.strerror})"
         raise RunError(what, where=str(folder), right="room in a folder of yours") from error
     finally:
         partial.unlink(missing_ok=True)
-    return card
+    return hashlib.sha256(network).hexdigest(), parity
+
+
+def network_facts(actor: ActorWeights) -> dict[str, Any]:
+    """What a card says of the layers of ``actor``."""
+    return {"layers": [list(weight.shape) for weight, _ in actor.layers], "activation": actor.activation}
 
 
 def _parity(path: Path, actor: ActorWeights, observed: NDArray[Any], seed: int) -> dict[str, float]:
@@ -102,7 +119,8 @@ def _parity(path: Path, actor: ActorWeights, observed: NDArray[Any], seed: int) 
     return {"tolerance": TOLERANCE} | apart
 
 
-def _normaliser(actor: ActorWeights) -> dict[str, tuple[list[float], list[float]]]:
+def normaliser_facts(actor: ActorWeights) -> dict[str, tuple[list[float], list[float]]]:
+    """What a card says of the normaliser of ``actor``; nothing where it has none."""
     if actor.observation_mean is None or actor.observation_std is None:
         return {}
     return {"observation": (actor.observation_mean.tolist(), actor.observation_std.tolist())}

@@ -113,6 +113,12 @@ class Dataset:
             raise InputError(f"no {what} episode among {len(self.episodes)}", where=self.name, right="other data")
         return replace(self, episodes=found)
 
+    def episode(self, k: int) -> Dataset:
+        """Episode ``k``, from 0, alone; InputError where there is no such one."""
+        if not 0 <= k < len(self.episodes):
+            raise InputError(f"no episode {k}", where=self.name, right=f"0 to {len(self.episodes) - 1}")
+        return replace(self, name=f"{self.name}:{k}", episodes=(self.episodes[k],))
+
     def successful(self) -> Dataset:
         """The episodes that succeeded; InputError where none did, or nobody noted it."""
         if all(episode.succeeded is None for episode in self.episodes):

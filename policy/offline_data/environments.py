@@ -26,7 +26,8 @@ class OfflineTask:
     ``success`` says in words when an episode succeeded, empty where the task knows no success (return is all).
     ``time_limit`` is the steps after which an episode is truncated. ``references`` are D4RL's returns of a random and
     an expert policy, None where none are published for this environment. ``demonstrations`` names data that come with
-    KNUCKLE_DATA. ``open`` makes the environment, of the folder KNUCKLE_DATA or None.
+    KNUCKLE_DATA. ``open`` makes the environment, of the folder KNUCKLE_DATA or None. A task with a ``rung`` is the
+    hand's own: it is no environment, and its policies are judged by the protocol of reorientation on that rung.
     """
 
     name: str
@@ -39,6 +40,7 @@ class OfflineTask:
     open: Callable[[Path | None], Any]
     demonstrations: str = ""
     robotics: bool = False
+    rung: str = ""
 
     def make(self, data: Path | None = None) -> Any:
         """A gymnasium environment with flat observations, whose info says ``success`` where the task knows it; with
@@ -85,6 +87,11 @@ def _door_task(name: str, limit: int) -> OfflineTask:
     )
 
 
+def _protocol(data: Path | None) -> Any:
+    right = "knuckle collect to record, knuckle eval reorient to play"
+    raise InputError("the hand's task is no environment", where="reorient-yaw60", right=right)
+
+
 def _maze(data: Path | None) -> Any:
     from knuckle.policy.offline_data.point_maze import make_maze
 
@@ -109,6 +116,17 @@ TASKS: dict[str, OfflineTask] = {
             None,
             _maze,
             robotics=True,
+        ),
+        OfflineTask(
+            "reorient-yaw60",
+            "knuckle/dclaw3",
+            87,
+            9,
+            180,
+            "the object lies within 0.4 rad of its goal, by the five conditions",
+            None,
+            _protocol,
+            rung="yaw60",
         ),
     )
 }

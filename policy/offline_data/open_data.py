@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,14 +13,18 @@ from knuckle.policy.offline_data.dataset import Dataset
 RECORDED = Path("runs/offline")
 """Where recordings are looked for by name."""
 KINDS = "a Minari folder, the --out of a knuckle collect, a D4RL .hdf5, an .npz of arrays or of door demonstrations"
+_ONE = re.compile(r"(.+):(\d+)")
 
 
 def open_data(source: str, *, time_limit: int = 0) -> Dataset:
     """The data set that ``source`` means: a path, a name in `RECORDED`, or a data set of Minari's own folder.
 
-    ``time_limit`` is for D4RL files without timeouts. InputError in one line where there is none, or it is of a kind
-    that is not read: pickles never are.
+    ``SOURCE:K`` is episode K of it alone, from 0: what is imitated from one trajectory. ``time_limit`` is for D4RL
+    files without timeouts. InputError in one line where there is none, or it is of a kind that is not read: pickles
+    never are.
     """
+    if (one := _ONE.fullmatch(source)) and not Path(source).exists():
+        return open_data(one[1], time_limit=time_limit).episode(int(one[2]))
     path = _path(source)
     if path.is_dir():
         from knuckle.policy.offline_data.minari_folder import METADATA, read_minari

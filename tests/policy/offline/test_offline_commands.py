@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import io
 import json
 import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
+from rich.console import Console
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from knuckle.cli import main
+from knuckle.core.errors import InputError
+from knuckle.hardware.spec.hands import hand_spec
+from knuckle.policy.learned.learned_policy import LearnedPolicy, open_network, run_network
+from knuckle.policy.learned.policy_folder import policy_folder
+from knuckle.policy.offline.comparison import Comparison, compare
 from knuckle.policy.offline.judge import NearestReplay, play, shuffled
 from knuckle.policy.offline.learners import LEARNERS
 from knuckle.policy.offline.offline_run import OfflinePlan, OfflineRun
+from knuckle.policy.offline.offline_view import OfflineView
 from knuckle.policy.offline.prepare import prepared, unit_transitions
 from knuckle.policy.offline_data.dataset import Dataset
 from knuckle.policy.offline_data.environments import offline_task
@@ -87,6 +96,8 @@ def test_a_run_that_was_killed_goes_on_and_ends_with_the_same_policy(recorded: P
         ("eval offline --task hopper", "no data"),
         ("eval offline --task door --data DATA", "the 39 and 28 of door"),
         ("eval offline --task hopper --data DATA --learners bc+bcq", "unknown learner"),
+        ("eval offline --task hopper --data DATA:9 --learners odice-imitation", "no episode 9"),
+        ("eval offline --task reorient-yaw60 --data DATA", "the 87 and 9 of reorient-yaw60"),
     ],
 )
 def test_what_cannot_be_used_is_refused_in_one_line_and_nothing_is_left(
@@ -127,6 +138,77 @@ def test_a_comparison_leaves_a_table_a_figure_and_goes_on_where_it_was(recorded:
     assert main([*words.split(), *more.split()]) == 0
     again = json.loads(path.read_text())["figures"]
     assert again["return_bc"] == figures["return_bc"]
+
+
+def test_a_seed_of_every_learner_is_done_before_the_next_seed(tmp_path: Path) -> None:
+    said: list[str] = []
+    sizes = {"bc.width": "16", "td3-bc.width": "16", "td3-bc.batch": "32"}
+    wanted = Comparison(offline_task("hopper"), hopper_like(), ["bc", "td3-bc"], 2, 2, 1, tmp_path, settings=sizes)
+    rows = compare(wanted, said.append)
+    assert [line.partition(": ")[0] for line in said] == [
+        "seed 0, bc",
+        "seed 0, td3-bc",
+        "seed 1, bc",
+        "seed 1, td3-bc",
+    ]
+    assert [row.learner for row in rows] == ["bc", "td3-bc"] and all(len(row.returns) == 2 for row in rows)
+
+
+def hand_like(steps: int = 12) -> Dataset:
+    """Drawn episodes as wide as those of the three-fingered hand; one of two reaches its goal."""
+    rng, episodes = np.random.default_rng(0), []
+    for k in range(3):
+        seen, rewards = rng.standard_normal((steps + 1, 87)), np.zeros(steps)
+        rewards[-1] = k % 2
+        acted = rng.uniform(-1.0, 1.0, (steps, 9))
+        episodes.append(episode_of(seen, acted, rewards, bool(k % 2), {"succeeded": bool(k % 2)}, where="made"))
+    one = np.ones(9, dtype=np.float32)
+    return Dataset("made", tuple(episodes), -one, one, "knuckle/dclaw3")
+
+
+@pytest.mark.parametrize("name", ["odice", "td3-bc"])
+def test_a_policy_from_a_hands_episodes_is_the_hands_policy(name: str, tmp_path: Path) -> None:
+    extra = POLICY if name == "odice" else {}
+    run = OfflineRun(OfflinePlan(name, SMALL | extra, 3, 0), hand_like(), tmp_path / "run")
+    run.learn(log_every=3, keep_every=3)
+    assert run.export()
+    hand = hand_spec("dclaw3")
+    session = open_network(tmp_path / "run" / "policy" / "policy.onnx", 87, 9)
+    seen = hand_like().episodes[0].observations
+    np.testing.assert_allclose(run_network(session, seen), TorchActor(run.actor()).act(seen), atol=1e-4)
+    assert policy_folder(str(tmp_path / "run")) == run.folder.policy
+    policy = LearnedPolicy(hand, run.folder.policy)
+    assert policy.card.config["training"]["learner"] == name
+    with pytest.raises(InputError, match="other|for hand|87"):
+        LearnedPolicy(hand_spec("leap"), tmp_path / "run" / "policy")
+
+
+def test_a_comparison_on_a_hands_episodes_is_judged_by_the_protocol(tmp_path: Path) -> None:
+    folder, out, path = tmp_path / "made", tmp_path / "out", tmp_path / "figures.json"
+    write_minari(folder, hand_like(), algorithm="drawn", description={})
+    words = f"eval offline --task reorient-yaw60 --data {folder} --learners bc --seeds 1 --steps 3 --episodes 1"
+    assert main([*words.split(), "--set", "bc.width=16", "--out", str(out), "--json", str(path)]) == 0
+    figures = json.loads(path.read_text())["figures"]
+    assert figures["success_bc"] == figures["return_bc"] in (0.0, 1.0)
+    assert (out / "bc-0" / "policy" / "card.json").is_file()
+
+
+def test_training_leaves_its_figures_for_tensorboard_and_draws_their_curve(recorded: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    words = f"train offline --data {recorded} --learner odice --steps 4 --log-every 2 --run {run}"
+    assert main([*words.split(), "--set", "width=16,policy_width=16,batch=32"]) == 0
+    events = EventAccumulator(str(run / "tensorboard"))
+    events.Reload()
+    noted = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    kept = events.Scalars("learning/cosine")
+    assert [scalar.step for scalar in kept] == [2, 4]
+    np.testing.assert_allclose([scalar.value for scalar in kept], [row["cosine"] for row in noted], rtol=1e-5)
+    console = Console(file=io.StringIO(), width=120, force_terminal=True)
+    with OfflineView(console, "odice", 4, noted[:1]) as view:
+        view.show(noted[1])
+        console.print(view.picture())
+    drawn = console.file.getvalue()  # type: ignore[attr-defined]
+    assert "step 4 of 4" in drawn and "cosine" in drawn and ("▁█" in drawn or "█▁" in drawn)
 
 
 def test_the_nearest_recording_is_played_again() -> None:

@@ -226,6 +226,7 @@ ODICE: list[dict[str, Any]] = [
     {"gradient": "true"},
     {"divergence": "kl", "twin": False, "norm": False, "squash": True},
     {"imitation": True, "lam": 0.4, "weight": "exact", "deviation": False},
+    {"imitation": True, "lam": 0.4, "norm": False, "squash": True, "weight_decay": 1e-5},
     {"twin": False, "projection": "per_layer", "norm": False, "weight_ceiling": 0.5},
 ]
 

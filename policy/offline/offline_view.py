@@ -1,0 +1,67 @@
+"""Offline learning as it is watched in the terminal: the curve of its loss, how far it is."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Mapping, Sequence
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.text import Text
+
+MARKS = "▁▂▃▄▅▆▇█"
+WIDTH = 60
+WATCHED = ("cloning_loss", "policy_loss", "q_loss", "value", "value_unseen_z", "cosine", "weight_effective_share")
+"""Figures that are drawn where a learner has them."""
+
+
+def curve(values: Sequence[float], width: int = WIDTH) -> str:
+    """``values`` as a line of at most ``width`` marks from their least to their most, the mean of neighbours where
+    there are more."""
+    known = [value for value in values if math.isfinite(value)]
+    if len(known) > width:
+        edges = [round(k * len(known) / width) for k in range(width + 1)]
+        known = [sum(known[a:b]) / (b - a) for a, b in itertools.pairwise(edges)]
+    low, span = min(known, default=0.0), max(max(known, default=0.0) - min(known, default=0.0), 1e-12)
+    return "".join(MARKS[min(int((value - low) / span * len(MARKS)), len(MARKS) - 1)] for value in known)
+
+
+class OfflineView:
+    """Shows figures as they are noted, ``steps`` in all: a live picture in a terminal, a line each elsewhere."""
+
+    def __init__(self, console: Console, title: str, steps: int, history: Sequence[Mapping[str, float]]) -> None:
+        self.console, self.title, self.steps = console, title, steps
+        self.rows = [dict(row) for row in history]
+        self._live = Live(console=console, refresh_per_second=2) if console.is_terminal else None
+
+    def __enter__(self) -> OfflineView:
+        if self._live is not None:
+            self._live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._live is not None:
+            self._live.stop()
+
+    def show(self, row: Mapping[str, float]) -> None:
+        """Show what was noted at a step, ``updates``."""
+        self.rows.append(dict(row))
+        if self._live is not None:
+            self._live.update(self.picture())
+            return
+        shown = ", ".join(f"{name} {value:.3g}" for name, value in row.items() if name != "updates")
+        self.console.print(f"step {row['updates']:.0f}: {shown}", soft_wrap=True, highlight=False)
+
+    def picture(self) -> Group:
+        """The head, the bar, and a curve with its last value for each of `WATCHED` that is there."""
+        last = self.rows[-1]
+        head = f"{self.title}: step {last['updates']:.0f} of {self.steps}, {last['cpu_s'] / 60:.1f} CPU-min"
+        bar = ProgressBar(self.steps, min(last["updates"], self.steps), width=WIDTH)
+        lines = [
+            Text(f"{name:>22} {curve([row.get(name, math.nan) for row in self.rows])} {last[name]:.4g}")
+            for name in WATCHED
+            if name in last
+        ]
+        return Group(Text(head, style="bold"), bar, *lines)

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from knuckle.core.cards import file_sha256
-from knuckle.core.errors import RunError
+from knuckle.core.errors import InputError, RunError
 from knuckle.nn.engine import Program, StreamingEngine
 from knuckle.nn.engine.compile import compile_hierarchy, compile_stack
 from knuckle.nn.state import leaves
@@ -112,6 +112,9 @@ def _write_step(path: Path, level: Level) -> None:
                 dynamo=False,
             )
         partial.replace(path)
+    except torch.onnx.errors.OnnxExporterError as error:
+        what = f"a layer is not in ONNX ({str(error).splitlines()[0][:120]})"
+        raise InputError(what, where=path.name, right="another family, or a mended layer") from error
     except OSError as error:
         what = f"the network cannot be written ({error.strerror})"
         raise RunError(what, where=str(path), right="room in a folder of yours") from error

@@ -17,16 +17,21 @@ import torch
 from knuckle.sensors.hiss.gaussian_factors import LOG_HIGH, LOG_LOW
 
 
-def losses(raw: torch.Tensor, target: torch.Tensor, known: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+def losses(
+    raw: torch.Tensor, target: torch.Tensor, known: torch.Tensor, weights: torch.Tensor | None = None
+) -> tuple[torch.Tensor, torch.Tensor]:
     """Mean squared error and mean negative log likelihood a target over rows where ``known`` (B, K) is true.
 
-    ``raw`` (B, K, P), ``target`` (B, K, T), normalised. Both are 0 where nothing is known.
+    ``raw`` (B, K, P), ``target`` (B, K, T), normalised; ``weights`` (B,) of the pieces' squared errors, 1 for None.
+    Both are 0 where nothing is known.
     """
     t = target.shape[-1]
+    each = torch.ones(len(raw)) if weights is None else weights
+    rows = each[:, None].expand(known.shape)[known]
     raw, target = raw[known], target[known]
     n = max(len(raw) * t, 1)
     residual = target - raw[:, :t]
-    square = residual.square().sum() / n
+    square = (rows[:, None] * residual.square()).sum() / n
     log_diagonal = raw[:, t : 2 * t].clamp(LOG_LOW, LOG_HIGH)
     z = _solved(log_diagonal, raw[:, 2 * t :], residual.detach())
     nll = (0.5 * z.square() + log_diagonal + 0.5 * math.log(2.0 * math.pi)).sum() / n

@@ -9,6 +9,7 @@ from knuckle.core import cards
 from knuckle.core.cards import Card
 from knuckle.core.errors import InputError
 from knuckle.sensors.hiss import normaliser
+from knuckle.sensors.hiss.choice import Choice, choice_of
 from knuckle.sensors.hiss.normaliser import Normaliser
 from knuckle.sensors.hiss.train_config import Training, training_of
 from knuckle.sensors.hiss.trial import Channels
@@ -23,7 +24,10 @@ KIND = "sensor model, chunks of 10"
 
 @dataclass(frozen=True)
 class SensorCard:
-    """A card as it is used: ``seen`` are the names of the trials that training or its early stopping looked at."""
+    """A card as it is used: ``seen`` are the names of the trials that training or its early stopping looked at.
+
+    ``choice`` says among which inputs the estimate lies, if among any.
+    """
 
     card: Card
     training: Training
@@ -32,6 +36,7 @@ class SensorCard:
     targets: Normaliser
     temperature: float
     seen: frozenset[str]
+    choice: Choice | None
 
     @property
     def flat(self) -> bool:
@@ -56,19 +61,24 @@ def read_card(folder: Path) -> SensorCard:
     try:
         temperature = float(card.config["temperature"])
         seen = frozenset(str(name) for name in card.config["seen"])
+        candidates = tuple(str(name) for name in card.config.get("candidates", ()))
         facts = card.normaliser["input"], card.normaliser["target"]
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(f"the card is incomplete ({error})", where=where, right="a card of this version") from error
     if not 0.0 < temperature < 1e6:
         raise InputError(f"a temperature of {temperature:g}", where=where, right="a number above 0")
+    channels = Channels(card.observations, card.actions, card.rate_hz)
+    inputs = normaliser.from_card(facts[0], width, where=where)
+    targets = normaliser.from_card(facts[1], len(card.actions), where=where)
     return SensorCard(
         card=card,
         training=training,
-        channels=Channels(card.observations, card.actions, card.rate_hz),
-        inputs=normaliser.from_card(facts[0], width, where=where),
-        targets=normaliser.from_card(facts[1], len(card.actions), where=where),
+        channels=channels,
+        inputs=inputs,
+        targets=targets,
         temperature=temperature,
         seen=seen,
+        choice=choice_of(candidates, channels, inputs, targets, where=where),
     )
 
 

@@ -14,6 +14,7 @@ from knuckle.core.cards import Card
 from knuckle.core.errors import InputError
 from knuckle.sensors.hiss import gaussian_factors
 from knuckle.sensors.hiss.checkpoint import read_arrays, write_arrays
+from knuckle.sensors.hiss.chooser import Chooser, plain
 from knuckle.sensors.hiss.export import export
 from knuckle.sensors.hiss.model import Flat, Hiss, build, parameters_of
 from knuckle.sensors.hiss.model_card import CARD, KIND, WEIGHTS, SensorCard, read_card
@@ -28,7 +29,7 @@ class SensorModel:
     """A card and its network, ready to run over features."""
 
     card: SensorCard
-    network: Hiss | Flat
+    network: Hiss | Flat | Chooser
 
 
 def save_model(
@@ -40,11 +41,11 @@ def save_model(
     scores: Mapping[str, Mapping[str, float]],
 ) -> Card:
     """Write weights and card of the trainer's model, the card last: it vouches for the rest."""
-    arrays = {name: value.detach().numpy() for name, value in trainer.model.state_dict().items()}
+    arrays = {name: value.detach().numpy() for name, value in plain(trainer.model).state_dict().items()}
     write_arrays(folder / WEIGHTS, arrays, {"model": trainer.training.model}, what="the model")
     exported, parity, problem = dict[str, str](), dict[str, float](), ""
     try:
-        exported, parity = export(folder, trainer.model, trainer.validation[0].features)
+        exported, parity = export(folder, plain(trainer.model), trainer.validation[0].features)
     except InputError as error:  # layers that the engine does not know: the model is there all the same
         problem = str(error)
     card = Card(
@@ -52,6 +53,7 @@ def save_model(
         config={
             "kind": KIND,
             "training": trainer.training.facts(),
+            "candidates": list(trainer.candidates),
             "temperature": temperature,
             "exported": exported,
             "parity": parity,
@@ -81,7 +83,8 @@ def load_model(folder: Path) -> SensorModel:
     card = read_card(folder)
     where = str(folder / WEIGHTS)
     arrays, _ = read_arrays(folder / WEIGHTS, what="the model", right="the weights that the card is of")
-    outputs = gaussian_factors.outputs_of(len(card.channels.targets))
+    choice = card.choice
+    outputs = gaussian_factors.outputs_of(len(card.channels.targets)) if choice is None else choice.outputs
     width = card.training.features.width(len(card.channels.inputs))
     network = build(width, outputs, model_name(card.training.model), card.training.sizes)
     wanted = network.state_dict()
@@ -95,4 +98,4 @@ def load_model(folder: Path) -> SensorModel:
             raise InputError(what, where=where, right=f"{tuple(value.shape)}, as the card's sizes say")
     network.load_state_dict({name: torch.from_numpy(array.copy()) for name, array in arrays.items()})
     network.eval()
-    return SensorModel(card, network)
+    return SensorModel(card, network if choice is None else Chooser(network, choice))

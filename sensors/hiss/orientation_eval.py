@@ -26,7 +26,8 @@ from knuckle.sensors.orientation_error import OrientationRmse, rmse
 from knuckle.sensors.recording import ImuRecording
 
 Array = NDArray[np.float64]
-METHODS = ("model", "vqf", "hard_iron")
+METHODS = ("model", "vqf", "hard_iron", "vqf_slow", "hard_iron_slow")
+"""The model; VQF as it comes and corrected for hard iron; both with a magnetometer of `SLOW_S`."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,8 @@ def score(model: SensorModel, recording: ImuRecording, name: str) -> Orientation
         raise InputError("no optical truth", where=name, right="a BROAD trial")
     made = filtered(recording)
     turn = corrections(model, recording, made.rows)
-    estimates = {"model": turned(made.vqf, turn), "vqf": made.vqf, "hard_iron": made.rival}
+    filters = (made.vqf, made.rival, made.slow, made.slow_rival)
+    estimates = dict(zip(METHODS, (turned(made.vqf, turn), *filters), strict=True))
     errors = {m: rmse(estimates[m], recording.truth, recording.movement) for m in METHODS}
     return OrientationScore(name, "undisturbed" not in name, errors)
 
@@ -85,7 +87,7 @@ def figures_of(scores: Sequence[OrientationScore]) -> dict[str, float]:
     """Geometric means over trials of the model's RMSE by each rival's, and of each method its mean RMSE in degrees."""
     found: dict[str, float] = {}
     groups = {"disturbed": [s for s in scores if s.disturbed], "undisturbed": [s for s in scores if not s.disturbed]}
-    for rival in ("vqf", "hard_iron"):
+    for rival in METHODS[1:]:
         for group, own in groups.items():
             found[f"rmse_total_ratio_to_{rival}_{group}"] = _geometric([_ratio(s, rival, "total_deg") for s in own])
         inclination = [_ratio(s, rival, "inclination_deg") for s in scores]

@@ -14,7 +14,7 @@ from knuckle.sensors.estimator import Array, Estimate, ImuSample
 from knuckle.sensors.hard_iron import HardIron, HardIronConfig
 from knuckle.sensors.hiss.box_mean import BoxMean
 from knuckle.sensors.hiss.heading_gate import GateConfig, gated
-from knuckle.sensors.hiss.orientation_task import RATE_HZ, channels, heading_between
+from knuckle.sensors.hiss.orientation_task import RATE_HZ, SLOW_S, channels, heading_between
 from knuckle.sensors.hiss.streaming import SensorStream
 from knuckle.sensors.vqf_estimator import VqfConfig, VqfEstimator
 
@@ -37,7 +37,8 @@ class CorrectedVqf:
         config = HardIronConfig()
         self._every = max(1, round(config.period_s * rate_hz))
         self._iron, self._since = HardIron(config), 0
-        self._vqf, self._rival = VqfEstimator(VqfConfig(rate_hz=rate_hz)), VQF(1.0 / rate_hz)
+        self._vqf, dt = VqfEstimator(VqfConfig(rate_hz=rate_hz)), 1.0 / rate_hz
+        self._others = {"rival": VQF(dt), "slow": VQF(dt, tauMag=SLOW_S), "slow_rival": VQF(dt, tauMag=SLOW_S)}
         self._mean = BoxMean(RATE_HZ, len(channels().inputs))
         self._delta, self._begun = 0.0, False
         self._turn, self._variance = 0.0, math.nan
@@ -67,7 +68,8 @@ class CorrectedVqf:
         values = estimator_state.decode(_KIND, state, self._values())
         self._model.restore(values["model"].encode())
         self._vqf.restore(values["vqf"].encode())
-        self._rival.state = values["rival"]
+        for name, other in self._others.items():
+            other.state = values[name]
         self._iron.set_values(values["iron"])
         self._mean.restore(values["mean"])
         self._since, self._begun = values["since"], values["begun"]
@@ -77,12 +79,13 @@ class CorrectedVqf:
         """The model's inputs at a sample, as `orientation_task.filtered` has them."""
         bias = self._iron.bias
         clean = mag - bias
-        self._rival.update(sample.gyr, sample.acc, clean)
+        for name, other in self._others.items():
+            other.update(sample.gyr, sample.acc, mag if name == "slow" else clean)
         delta = float(heading_between(self._vqf.without_field(), q))
         step = (delta - self._delta + math.pi) % (2.0 * math.pi) - math.pi if self._begun else 0.0
         self._delta, self._begun = delta, True
         scalars = [
-            float(heading_between(q, self._rival.getQuat9D())),
+            *(float(heading_between(q, other.getQuat9D())) for other in self._others.values()),
             step * self._rate_hz,
             float(self._vqf.field_disturbed()),
             float(np.linalg.norm(bias)) * _UT,
@@ -98,7 +101,7 @@ class CorrectedVqf:
         return {
             "model": self._model.state().decode(),
             "vqf": self._vqf.state().decode(),
-            "rival": dict(self._rival.state),
+            **{name: dict(other.state) for name, other in self._others.items()},
             "iron": self._iron.values(),
             "mean": self._mean.state(),
             "since": self._since,

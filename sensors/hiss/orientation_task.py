@@ -7,11 +7,15 @@ field_e, n, u          the field as read, turned by VQF's orientation: (0, n, -d
 clean_e, n, u          the same less the hard iron that the rival believes
 turn_e, n, u           the angular rate
 rival                  the heading of the hard-iron rival less VQF's
+slow, slow_rival       that of both with a magnetometer of 30 s in place of VQF's 9 s, less VQF's
 pull                   how fast VQF's magnetometer turns its heading against the gyroscope's
 disturbed              whether VQF takes the field for disturbed
 iron                   how much hard iron the rival believes
 
-The target is the turn about the vertical that brings VQF's estimate to the optical truth (BROAD, CC BY 4.0).
+The target is the turn about the vertical that brings VQF's estimate to the optical truth (BROAD, CC BY 4.0). The
+estimate lies among the four headings: VQF's own, which is 0, and the `CANDIDATES`. A slow magnetometer averages over
+the field of more places and is the better one on undisturbed trials, as long as the gyroscope's bias is known; a fast
+one where the sensor rests or a magnet goes.
 """
 
 from __future__ import annotations
@@ -39,6 +43,11 @@ from knuckle.sensors.recording import ImuRecording
 Array = NDArray[np.float64]
 RATE_HZ = 50.0
 _UT = 1e6
+SLOW_S = 30.0
+"""VQF's time constant of the magnetometer in the slow filters."""
+CANDIDATES = ("rival", "slow", "slow_rival")
+FLOOR_RAD = 0.01
+"""An error that no longer matters, beside which a trial's is weighed."""
 
 
 def channels() -> Channels:
@@ -49,7 +58,7 @@ def channels() -> Channels:
         for axis in "enu"
     ]
     names += [
-        ("rival", "rad"),
+        *((name, "rad") for name in CANDIDATES),
         ("pull", "rad of heading a second"),
         ("disturbed", "share"),
         ("iron", "uT of hard iron"),
@@ -60,24 +69,28 @@ def channels() -> Channels:
 
 @dataclass(frozen=True)
 class Filtered:
-    """What the filters made of a recording of N samples: orientations (N, 4) of VQF and of its hard-iron rival, and
-    the model's inputs before they are averaged, (N, 13)."""
+    """What the filters made of a recording of N samples: orientations (N, 4) of VQF, of its hard-iron rival and of
+    both made slow, and the model's inputs before they are averaged, (N, 15)."""
 
     vqf: Array
     rival: Array
+    slow: Array
+    slow_rival: Array
     rows: Array
 
 
 def filtered(recording: ImuRecording) -> Filtered:
-    """Both filters over a recording; RecordingError where it has no magnetometer."""
+    """All filters over a recording; RecordingError where it has no magnetometer."""
     if recording.mag is None:
         raise RecordingError("no magnetic field", where=recording.name, right="a recording of nine axes")
     dt, mag = 1.0 / recording.rate_hz, recording.mag
     plain = VQF(dt).updateBatch(recording.gyr, recording.acc, mag)
     bias = _hard_iron(recording, mag, plain["quat6D"])
     clean = np.ascontiguousarray(mag - bias)
-    rival = VQF(dt).updateBatch(recording.gyr, recording.acc, clean)["quat9D"]
     q = np.asarray(plain["quat9D"])
+    rival = _heading_of(VQF(dt), recording, clean)
+    slow = _heading_of(VQF(dt, tauMag=SLOW_S), recording, mag)
+    slow_rival = _heading_of(VQF(dt, tauMag=SLOW_S), recording, clean)
     pull = np.diff(np.unwrap(plain["delta"]), prepend=plain["delta"][:1]) / dt
     rows = np.concatenate(
         [
@@ -87,6 +100,8 @@ def filtered(recording: ImuRecording) -> Filtered:
             np.stack(
                 [
                     heading_between(q, rival),
+                    heading_between(q, slow),
+                    heading_between(q, slow_rival),
                     pull,
                     np.asarray(plain["magDistDetected"], dtype=np.float64),
                     np.linalg.norm(bias, axis=1) * _UT,
@@ -96,7 +111,11 @@ def filtered(recording: ImuRecording) -> Filtered:
         ],
         axis=1,
     )
-    return Filtered(q, np.asarray(rival), rows)
+    return Filtered(q, rival, slow, slow_rival, rows)
+
+
+def _heading_of(vqf: VQF, recording: ImuRecording, mag: Array) -> Array:
+    return np.asarray(vqf.updateBatch(recording.gyr, recording.acc, np.ascontiguousarray(mag))["quat9D"])
 
 
 def heading_between(a: Array, b: Array) -> Array:
@@ -129,7 +148,7 @@ def load_trials(folder: Path, variants: int = 0, seed: int = 0) -> list[Trial]:
 
 
 def trial_of(recording: ImuRecording, name: str, group: str) -> Trial:
-    """A recording with optical truth as a trial."""
+    """A recording with optical truth as a trial; its errors weigh as parts of VQF's own mean square on it."""
     if recording.truth is None:
         raise RecordingError("no optical truth", where=recording.name, right="a BROAD trial")
     made = filtered(recording)
@@ -138,7 +157,8 @@ def trial_of(recording: ImuRecording, name: str, group: str) -> Trial:
     targets = heading_between(made.vqf[latest], recording.truth[latest])[:, None]
     moved = np.ones(len(ends), dtype=np.bool_) if recording.movement is None else recording.movement[latest]
     scored = np.asarray(moved & np.isfinite(targets[:, 0]))
-    return Trial(name, group, box_mean(recording.stamps_ns, made.rows, RATE_HZ), targets, scored)
+    weight = 1.0 / (np.nanmean(np.square(targets[scored])) + FLOOR_RAD**2) if scored.any() else 1.0
+    return Trial(name, group, box_mean(recording.stamps_ns, made.rows, RATE_HZ), targets, scored, float(weight))
 
 
 def _hard_iron(recording: ImuRecording, mag: Array, level: Array) -> Array:

@@ -23,12 +23,16 @@ Augment = Callable[[Sequence[Trial], np.random.Generator], Sequence[Trial]]
 
 @dataclass(frozen=True)
 class Batch:
-    """``features`` (B, L, F), ``targets`` (B, K, T) in the task's units, ``known`` and ``scored`` (B, K); L = 10 K."""
+    """``features`` (B, L, F), ``targets`` (B, K, T) in the task's units, ``known`` and ``scored`` (B, K); L = 10 K.
+
+    ``weights`` (B,) float32 are those of the trials.
+    """
 
     features: NDArray[np.float32]
     targets: Array
     known: NDArray[np.bool_]
     scored: NDArray[np.bool_]
+    weights: NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -39,6 +43,7 @@ class Piece:
     targets: Array
     known: NDArray[np.bool_]
     scored: NDArray[np.bool_]
+    weight: float = 1.0
 
 
 def target_grid(trial: Trial) -> tuple[int, int]:
@@ -55,7 +60,7 @@ def cut(trial: Trial, features: NDArray[np.float32], start: int, chunks: int, lo
     n = min(chunks, (len(trial) - start - look_ahead) // CHUNK)
     rows = slice(start + CHUNK - 1, start + n * CHUNK, CHUNK)
     inputs = features[start + look_ahead : start + look_ahead + n * CHUNK]
-    return Piece(inputs, trial.targets[rows], trial.known[rows], trial.scored[rows])
+    return Piece(inputs, trial.targets[rows], trial.known[rows], trial.scored[rows], trial.weight)
 
 
 def whole(trial: Trial, features: NDArray[np.float32], look_ahead: int) -> Piece:
@@ -78,6 +83,7 @@ def padded(pieces: Sequence[Piece]) -> Batch:
         targets=fill([p.targets for p in pieces], k).astype(np.float64, copy=False),
         known=fill([p.known for p in pieces], k).astype(np.bool_, copy=False),
         scored=fill([p.scored for p in pieces], k).astype(np.bool_, copy=False),
+        weights=np.array([p.weight for p in pieces], dtype=np.float32),
     )
 
 

@@ -36,6 +36,6 @@ def squared_errors(raw: Array, piece: Piece, normaliser: Normaliser) -> Array:
 
 
 def mean_squared_error(raws: Sequence[Array], pieces: Sequence[Piece], normaliser: Normaliser) -> float:
-    """Over all scored targets of all pieces and their columns."""
-    errors = [squared_errors(raw, piece, normaliser) for raw, piece in zip(raws, pieces, strict=True)]
+    """Over all scored targets of all pieces and their columns, by the weights of their trials."""
+    errors = [piece.weight * squared_errors(raw, piece, normaliser) for raw, piece in zip(raws, pieces, strict=True)]
     return float(np.mean(np.concatenate(errors)))

@@ -41,10 +41,18 @@ class Split:
 VELOCITY = Split(validation=frozenset({"attached_magnet"}), test=frozenset({"stationary_magnet"}))
 """Both left-out groups combine turning and moving; what teaches only turns, only moves, is tapped or shaken."""
 
-ORIENTATION = Split(
-    validation=frozenset({"slow_translation", "magnet_b"}), test=frozenset({"fast_translation", "magnet_c"})
-)
-"""As VELOCITY, but magnets must be among what teaches: ``MAGNETS`` says which of their trials are which group."""
+_SLOW, _FAST = frozenset({"slow_translation", "magnet_b"}), frozenset({"fast_translation", "magnet_c"})
+_ROTATION, _FAST_ROTATION = frozenset({"slow_rotation", "stationary_magnet"}), frozenset({"fast_rotation"})
+ORIENTATION: dict[str, Split] = {
+    "fixed": Split(validation=_SLOW, test=_FAST),
+    "cross0": Split(validation=_FAST, test=_SLOW),
+    "cross1": Split(validation=_ROTATION, test=_FAST),
+    "cross2": Split(validation=_FAST_ROTATION | {"attached_magnet"}, test=_ROTATION | {"tapping"}),
+    "cross3": Split(validation=_SLOW, test=_FAST_ROTATION | {"attached_magnet", "vibration"}),
+    "all": Split(validation=_SLOW, test=frozenset()),
+}
+"""Magnets must be among what teaches: ``MAGNETS`` says which of their trials are which group. Of the four that begin
+with cross each trial is in the test part of one; "all" keeps none for the end, and is for a model that is used."""
 
 MAGNETS: dict[str, str] = {"29": "magnet_b", "34": "magnet_b", "31": "magnet_c", "35": "magnet_c"}
 """Trials with magnets, by number, that belong to a group of their own in the orientation task."""

@@ -56,11 +56,13 @@ class SensorStream:
         if values.shape != (len(self.card.channels.inputs),):
             right = f"{len(self.card.channels.inputs)}: " + ", ".join(e.name for e in self.card.channels.inputs)
             raise InputError(f"a sample of shape {values.shape}", where=self.card.card.name, right=right)
-        raw = self._engine.step(self._features.push(values))
+        read = self._features.push(values)
+        raw = self._engine.step(read)
         place, self._samples = self._samples, self._samples + 1
         if raw is None or place < CHUNK - 1 or not (self.staggered or place % CHUNK == CHUNK - 1):
             return None
-        z, lower = factors(raw.astype(np.float64))
+        out, choice = raw.astype(np.float64), self.card.choice
+        z, lower = factors(out if choice is None else choice.settle(out, read.astype(np.float64)))
         scaled = self.card.temperature * self.card.targets.scale[:, None] * lower
         return StateEstimate(stamp_ns - self._late_ns, self.card.targets.back(z), scaled @ scaled.T)
 

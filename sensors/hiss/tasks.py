@@ -25,7 +25,8 @@ class Task:
 
     ``load`` makes trials of a folder (or a file), ``load_training`` variants of them too; ``split`` divides them;
     ``augment`` varies them in training; ``features`` and ``learn`` are what a training begins from; ``data`` and
-    ``licence`` go into the card; inputs of ``derived`` may be constant in a recording.
+    ``licence`` go into the card; inputs of ``derived`` may be constant in a recording; where there are ``candidates``,
+    which are inputs, the estimate lies among them and 0.
     """
 
     facts: dict[str, Any]
@@ -39,6 +40,7 @@ class Task:
     data: str
     licence: str
     derived: tuple[str, ...] = ()
+    candidates: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -82,20 +84,23 @@ def _velocity(options: Mapping[str, str]) -> Task:
 
 
 def _orientation(options: Mapping[str, str]) -> Task:
-    _only(options, {"variants"})
-    text = options.get("variants", "4")
+    _only(options, {"variants", "split"})
+    text, split = options.get("variants", "4"), options.get("split", "fixed")
     if not text.isdigit() or int(text) > 100:
         raise InputError(f"{text} variants", where="--options variants", right="a number from 0 to 100")
+    if split not in splits.ORIENTATION:
+        raise unknown_name("split", split, splits.ORIENTATION, where="--options split")
     return Task(
-        facts={"name": "orientation", "variants": text},
+        facts={"name": "orientation", "variants": text, "split": split},
         channels=orientation_task.channels(),
-        split=splits.ORIENTATION,
+        split=splits.ORIENTATION[split],
         load=orientation_task.load_trials,
         load_training=lambda folder: orientation_task.load_trials(folder, int(text)),
         augment=None,
         features=FeatureConfig(deltas=False),
         learn=LearnConfig(window_s=40.0),
-        derived=("rival", "pull", "disturbed", "iron"),
+        derived=(*orientation_task.CANDIDATES, "pull", "disturbed", "iron"),
+        candidates=orientation_task.CANDIDATES,
         data=f"{_BROAD}, and {text} variants of each trial with simulated magnets",
         licence=_BROAD_LICENCE,
     )

@@ -15,8 +15,10 @@ import torch
 
 from knuckle.core.errors import InputError, RunError
 from knuckle.sensors.hiss import gaussian, gaussian_factors, normaliser
+from knuckle.sensors.hiss.choice import choice_of
+from knuckle.sensors.hiss.chooser import Chooser
 from knuckle.sensors.hiss.features import features, raw_features
-from knuckle.sensors.hiss.model import build, parameters_of
+from knuckle.sensors.hiss.model import Flat, Hiss, build, parameters_of
 from knuckle.sensors.hiss.model_name import model_name
 from knuckle.sensors.hiss.pieces import Augment, Epoch, whole
 from knuckle.sensors.hiss.predict import mean_squared_error, outputs
@@ -30,9 +32,19 @@ RIGHT = "a lower rate; the last checkpoint is whole"
 
 
 class Trainer:
-    """Learns as ``training`` says on ``parts.train``; ``parts.validation`` says when it is enough."""
+    """Learns as ``training`` says on ``parts.train``; ``parts.validation`` says when it is enough.
 
-    def __init__(self, training: Training, channels: Channels, parts: Parts, augment: Augment | None = None) -> None:
+    ``augment`` varies the training trials; ``candidates`` are inputs that the estimate is to lie among.
+    """
+
+    def __init__(
+        self,
+        training: Training,
+        channels: Channels,
+        parts: Parts,
+        augment: Augment | None = None,
+        candidates: tuple[str, ...] = (),
+    ) -> None:
         self.training, self.channels, self.augment = training, channels, augment
         self.trials = _share(parts.train, training.learn.data_share, training.seed)
         if training.look_ahead + CHUNK > min(len(t) for t in (*self.trials, *parts.validation)):
@@ -42,9 +54,11 @@ class Trainer:
         self.targets = normaliser.fit(t.targets[t.known] for t in self.trials)
         self.validation = [whole(t, self.read(t), training.look_ahead) for t in parts.validation]
         torch.manual_seed(training.seed)
-        outs = gaussian_factors.outputs_of(len(channels.targets))
-        name = model_name(training.model)
-        self.model = build(config.width(len(channels.inputs)), outs, name, training.sizes)
+        self.candidates = candidates
+        choice = choice_of(candidates, channels, self.inputs, self.targets, where="candidates")
+        outs = gaussian_factors.outputs_of(len(channels.targets)) if choice is None else choice.outputs
+        network = build(config.width(len(channels.inputs)), outs, model_name(training.model), training.sizes)
+        self.model: Hiss | Flat | Chooser = network if choice is None else Chooser(network, choice)
         self.optimiser = torch.optim.AdamW(_wishes(self.model, training.learn))
         self.updates = self.epoch = self.at = self.best_epoch = 0
         self.best_mse = math.inf
@@ -83,9 +97,9 @@ class Trainer:
         batch = epoch[self.at]
         torch.manual_seed(int(np.random.SeedSequence([self.training.seed, 1, self.updates]).generate_state(1)[0]))
         target = torch.from_numpy(self.targets(batch.targets).astype(np.float32))
-        square, nll = gaussian.losses(
-            self.model(torch.from_numpy(batch.features)), target, torch.from_numpy(batch.known)
-        )
+        raw = self.model(torch.from_numpy(batch.features))
+        weights = torch.from_numpy(batch.weights)
+        square, nll = gaussian.losses(raw, target, torch.from_numpy(batch.known), weights)
         loss = square + self.training.learn.covariance * nll
         self._descend(loss, len(epoch))
         square_now, nll_now = float(square.detach()), float(nll.detach())

@@ -31,7 +31,8 @@ class Trial:
 
     ``inputs`` (L, D), finite; ``targets`` (L, T), row i what is to be known at the time of sample i, NaN in every
     column where nothing is; ``scored`` (L,) bool, the targets that an evaluation counts; ``group`` the kind of motion,
-    which is left out whole; ``name`` the file it came from.
+    which is left out whole; ``name`` the file it came from; ``weight`` of its squared errors in learning and early
+    stopping, for trials whose errors are to count by another measure than their size.
     """
 
     name: str
@@ -39,6 +40,7 @@ class Trial:
     inputs: Array
     targets: Array
     scored: NDArray[np.bool_]
+    weight: float = 1.0
 
     def __post_init__(self) -> None:
         n = len(self.inputs)

@@ -49,9 +49,10 @@ class S4DKernel(nn.Module):
         """The systems with the input held between samples (zero-order hold), in float64."""
         dt = torch.exp(self.log_dt.double())[:, None]
         re, im = -torch.exp(self.log_A_real.double()), self.A_imag.double()
-        # exp(dt A) - 1 without the cancellation: expm1 of the real part, and 1 - cos as a square.
+        # exp(dt A) - 1 without the cancellation: of the real part by a tangent, which ONNX has where it has no expm1,
+        # and 1 - cos as a square.
         grown = torch.exp(dt * re)
-        f_re = torch.expm1(dt * re) - 2 * grown * torch.sin(dt * im / 2).square()
+        f_re = torch.tanh(0.5 * dt * re) * (grown + 1) - 2 * grown * torch.sin(dt * im / 2).square()
         f_im = grown * torch.sin(dt * im)
         size = re * re + im * im
         b = [(f_re * re + f_im * im) / size, (f_im * re - f_re * im) / size]

@@ -15,7 +15,7 @@ from knuckle.sensors.hiss.finish import leave_model
 from knuckle.sensors.hiss.heading_gate import gated
 from knuckle.sensors.hiss.magnet_variants import varied
 from knuckle.sensors.hiss.model_files import load_model
-from knuckle.sensors.hiss.orientation_eval import OrientationScore, corrections, figures_of, turned
+from knuckle.sensors.hiss.orientation_eval import METHODS, OrientationScore, corrections, figures_of, turned
 from knuckle.sensors.hiss.orientation_stream import CorrectedVqf
 from knuckle.sensors.hiss.orientation_task import channels, filtered, heading_between, trial_of
 from knuckle.sensors.hiss.run_folder import MODEL, RunFolder
@@ -63,7 +63,7 @@ def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     task, small = open_task("orientation", {"variants": "0"}), made_training("hiss:gru/lstm", rate="0.01")
     training = Training(dict(task.facts), small.model, small.sizes, task.features, small.learn, 0)
     parts = Parts((trial,), (trial,), ())
-    trainer = Trainer(training, task.channels, parts)
+    trainer = Trainer(training, task.channels, parts, candidates=task.candidates)
     while not trainer.over:
         trainer.update()
     folder = tmp_path_factory.mktemp("orientation")
@@ -157,7 +157,7 @@ def test_ratios_are_geometric_means_over_trials_and_the_worst_inclination() -> N
         return OrientationScore(
             name,
             "undisturbed" not in name,
-            {"model": errors(model, incl), "vqf": errors(vqf, 1.0), "hard_iron": errors(2.0, 1.0)},
+            {m: errors(2.0, 1.0) for m in METHODS} | {"model": errors(model, incl), "vqf": errors(vqf, 1.0)},
         )
 
     found = figures_of(

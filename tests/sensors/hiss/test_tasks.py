@@ -83,7 +83,7 @@ def test_the_groups_of_broad_are_left_out_whole(data_folder: Path) -> None:
     groups = {stem: broad_group(stem) for stem in stems}
     assert "other" not in groups.values()
     assert {groups[stem] for stem in stems if "magnet" in stem} == {"stationary_magnet", "attached_magnet"}
-    for split in (VELOCITY, ORIENTATION):
+    for split in (VELOCITY, *ORIENTATION.values()):
         assert not split.validation & split.test
 
 

@@ -1,0 +1,36 @@
+"""`choice` as a layer: a network of weights in, one of mean and deviation out."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from knuckle.sensors.hiss.choice import Choice
+from knuckle.sensors.hiss.model import Flat, Hiss
+from knuckle.sensors.hiss.trial import CHUNK
+
+
+class Chooser(nn.Module):
+    """``network`` with its weights settled by ``choice``; the numbers of the choice belong to the card."""
+
+    scale: torch.Tensor
+    offset: torch.Tensor
+
+    def __init__(self, network: Hiss | Flat, choice: Choice) -> None:
+        super().__init__()
+        self.network, self.columns = network, list(choice.columns)
+        self.register_buffer("scale", torch.from_numpy(choice.scale).float(), persistent=False)
+        self.register_buffer("offset", torch.from_numpy(choice.offset).float(), persistent=False)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """(B, L, features) to (B, L / 10, 2)."""
+        raw = self.network(x)
+        read = x[:, CHUNK - 1 :: CHUNK, self.columns]
+        read = torch.cat([torch.zeros_like(read[..., :1]), read], dim=-1)
+        mean = (torch.softmax(raw[..., :-1], dim=-1) * (read * self.scale + self.offset)).sum(dim=-1)
+        return torch.stack([mean, raw[..., -1]], dim=-1)
+
+
+def plain(network: Hiss | Flat | Chooser) -> Hiss | Flat:
+    """What learns: the network without the choice."""
+    return network.network if isinstance(network, Chooser) else network

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,9 @@ from hypothesis import strategies as st
 from knuckle.core.errors import InputError
 from knuckle.policy.offline_data.dataset import Dataset
 from knuckle.policy.offline_data.episode import Episode, episode_of
+from knuckle.policy.offline_data.minari_folder import write_minari
 from knuckle.policy.offline_data.observation_scale import ObservationScale
+from knuckle.policy.offline_data.open_data import open_data
 from knuckle.policy.offline_data.reward_scale import flat_share, flat_warning
 
 
@@ -205,3 +208,20 @@ def test_a_data_set_of_two_tasks_or_of_nothing_is_refused(data: Dataset) -> None
 def test_text_is_no_number() -> None:
     with pytest.raises(InputError, match="here: they are no numbers"):
         episode_of(np.array([["a"], ["b"]]), np.zeros((1, 1)), np.zeros(1), False, {}, where="here")
+
+
+def test_one_episode_of_any_data_is_asked_for_by_its_number(
+    data: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_minari(tmp_path / "runs" / "offline" / "made-v0", data, algorithm="", description={})
+    one = open_data("made-v0:2")
+    assert one.name == "made:2" and one.environment == data.environment and len(one.episodes) == 1
+    np.testing.assert_array_equal(one.episodes[0].observations, data.episodes[2].observations)
+    assert one.returns() == data.returns()[2]
+    for source, said in (("made-v0:4", "no episode 4; 0 to 3"), ("made-v1:2", "no such data set"), ("made-v0:", "no")):
+        with pytest.raises(InputError, match=said):
+            open_data(source)
+    (tmp_path / "made:7").mkdir()
+    with pytest.raises(InputError, match="no finished data set"):
+        open_data("made:7")

@@ -380,21 +380,6 @@ def test_what_is_no_data_is_refused(tmp_path: Path, name: str, said: str) -> Non
         open_data(str(tmp_path / name))
 
 
-def test_one_episode_of_any_data_is_asked_for_by_its_number(
-    data: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    write_minari(tmp_path / "runs" / "offline" / "made-v0", data, algorithm="", description={})
-    one = open_data("made-v0:2")
-    same(one, replace(data, name="made:2", episodes=(data.episodes[2],)))
-    for source, said in (("made-v0:4", "no episode 4; 0 to 3"), ("made-v1:2", "no such data set"), ("made-v0:", "no")):
-        with pytest.raises(InputError, match=said):
-            open_data(source)
-    (tmp_path / "made:7").mkdir()
-    with pytest.raises(InputError, match="no finished data set"):
-        open_data("made:7")
-
-
 def test_data_are_found_by_name_and_in_a_collection(
     data: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -4,6 +4,8 @@ A label's location is the middle of the box's bottom in the rectified camera. Ca
 the inertial unit, the pose of that frame to the world:
 
     p_world = T_frame inv(T_imu_to_laser) inv(R_rect T_laser_to_camera) p_camera
+
+The car that carries the camera is a track too, of class Ego: its inertial unit.
 """
 
 from __future__ import annotations
@@ -23,7 +25,8 @@ Array = NDArray[np.float64]
 RATE_HZ = 10.0
 PARTS = ("label", "calib", "oxts")
 CLASSES = ("Car", "Van", "Truck", "Tram", "Cyclist", "Pedestrian", "Person_sitting", "Person", "Misc", "DontCare")
-VEHICLES = ("Car", "Van", "Truck")
+EGO = "Ego"
+VEHICLES = ("Car", "Van", "Truck", EGO)
 NOT_TRACKED = "DontCare"
 COLUMNS = 17
 
@@ -67,10 +70,14 @@ def read_sequence(folder: Path, name: str, classes: tuple[str, ...] = VEHICLES) 
         position = poses[int(frame)] @ to_imu @ np.array([*place, 1.0])
         rows[int(track), words[2]].append((int(frame), position[:2]))
     tracks = []
+    reference = "map, first oxts position"
+    if EGO in classes:
+        frames = np.arange(len(poses), dtype=np.int64)
+        tracks.append(make_track(EGO.lower(), name, EGO, frames, poses[:, :2, 3], 1 / RATE_HZ, reference))
     for (track_id, kind), seen in rows.items():
         frames = np.array([frame for frame, _ in seen], dtype=np.int64)
         positions = np.array([position for _, position in seen])
-        tracks.append(make_track(f"{track_id}", name, kind, frames, positions, 1 / RATE_HZ, "map, first oxts position"))
+        tracks.append(make_track(f"{track_id}", name, kind, frames, positions, 1 / RATE_HZ, reference))
     return tracks
 
 

@@ -22,7 +22,7 @@ class ImuStreamConfig:
     magnetometer: bool = setting(True, "whether a magnetic field comes with each reading")
     gyr_limit: float = setting(34.8, "angular rate of saturation (2000 deg/s)", low=0.1, high=1e3, unit="rad/s")
     acc_limit: float = setting(156.8, "acceleration of saturation (16 g)", low=1.0, high=1e5, unit="m/s^2")
-    long_gap_s: float = setting(1.0, "gaps from this on reset the estimator", low=0.01, high=100.0, unit="s")
+    long_gap_s: float = setting(0.5, "gaps from this on reset the estimator", low=0.01, high=100.0, unit="s")
     estimator: str = setting("vqf", "what estimates the orientation", choices=tuple(ESTIMATORS))
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from knuckle.sensors.estimator import ImuSample
+from knuckle.sensors.estimator import Array, ImuSample
 
 
 @dataclass(frozen=True)
@@ -24,6 +24,16 @@ class Verdict:
     """The sample fit for use, and what was wrong: ``nan`` means it must not be used at all."""
 
     sample: ImuSample
+    nan: bool = False
+    saturated: bool = False
+    bad_mag: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RowVerdict:
+    """The same of a row of numbers, which has no field of its own."""
+
+    sample: Array
     nan: bool = False
     saturated: bool = False
     bad_mag: bool = False

@@ -1,26 +1,44 @@
 """The one wrapper that makes a live stream fit for any estimator: gaps, jitter, order, NaN, rate, saturation.
 
 An estimator is built for one sample rate. The guard lays a grid of that period over the stream and gives the estimator
-exactly one sample for each point: the sample itself where it is nearest (unchanged, so that a clean stream gives the
-bare estimator's bits), a linear interpolation where samples are missing, none where one is surplus.
+exactly one sample for each point: the sample itself (unchanged, so that a clean stream gives the bare estimator's
+bits), the one before held where up to three are missing, a linear interpolation where more are or where the rate is
+another, none where one is surplus. Time is even for the estimator; its estimates come back in the stream's own.
 """
 
 from __future__ import annotations
 
-import math
 from dataclasses import asdict, dataclass, replace
-
-import numpy as np
+from typing import Any, Generic, Protocol, TypeVar
 
 from knuckle.core.config import setting, validate
 from knuckle.sensors import estimator_state
-from knuckle.sensors.estimator import Estimate, Estimator, ImuSample
-from knuckle.sensors.sample_check import SampleLimits, between, check
+from knuckle.sensors.sample_check import SampleLimits
 from knuckle.sensors.sample_grid import Order, SampleGrid
+from knuckle.sensors.sample_rules import ImuRules, Rules
 
 _KIND = "stream_guard"
-_GRID_STATE = ("started", "origin_ns", "point", "newest_ns", "suspected", "suspect_ns")
-_GRAVITY_TAU_S = 2.0
+
+S = TypeVar("S")
+S_in = TypeVar("S_in", contravariant=True)
+E = TypeVar("E")
+E_out = TypeVar("E_out", covariant=True)
+
+
+class Guarded(Protocol[S_in, E_out]):
+    """What the guard can be put around: an `Estimator`, or a model whose estimates have stamp_ns, valid and reason."""
+
+    def push(self, stamp_ns: int, sample: S_in, /) -> E_out | None:
+        """Take a sample; the estimate that it completes."""
+        ...
+
+    def state(self) -> bytes:
+        """All that the next ``push`` depends on."""
+        ...
+
+    def restore(self, state: bytes) -> None:
+        """Go on from ``state``."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -28,8 +46,8 @@ class GuardConfig:
     """What the guard takes for a short gap, a long one, a wrong rate, and how long trust takes to return."""
 
     rate_hz: float = setting(285.7142857142857, "sample rate the estimator is built for", low=1.0, high=1e5, unit="Hz")
-    short_gap_s: float = setting(0.1, "gaps up to this are interpolated in trust", low=0.0, high=10.0, unit="s")
-    long_gap_s: float = setting(1.0, "gaps from this on reset the estimator", low=0.01, high=100.0, unit="s")
+    hold: int = setting(3, "samples in a row that may be missing in trust: the one before is held", low=0, high=1000)
+    long_gap_s: float = setting(0.5, "gaps from this on reset the estimator", low=0.01, high=100.0, unit="s")
     settle_s: float = setting(1.0, "estimates stay invalid so long after a fault", low=0.0, high=100.0, unit="s")
     off_grid_share: float = setting(0.25, "share filled or skipped that means a wrong rate", low=0.01, high=1.0)
     gyr_limit: float = setting(34.8, "angular rate of saturation (2000 deg/s)", low=0.1, high=1e3, unit="rad/s")
@@ -40,48 +58,64 @@ class GuardConfig:
 
 @dataclass
 class GuardCounts:
-    """What happened to the stream since the start, in samples; ``jumps`` and ``resets`` are events."""
+    """What happened to the stream since the start, in samples; ``jumps`` and ``resets`` are events.
+
+    ``filled`` points had no sample, ``resampled`` ones lay between two because the rate is another.
+    """
 
     received: int = 0
     estimated: int = 0
     filled: int = 0
+    resampled: int = 0
     surplus: int = 0
     nan: int = 0
     bad_mag: int = 0
     saturated: int = 0
+    repeats: int = 0
     backwards: int = 0
+    gaps: int = 0
     jumps: int = 0
     resets: int = 0
 
 
-class StreamGuard:
-    """An estimator around an estimator. Stamps may start anywhere: only their differences matter."""
+def imu_rules(config: GuardConfig) -> ImuRules:
+    """The rules for an IMU under ``config``."""
+    limits = SampleLimits(config.gyr_limit, config.acc_limit, config.mag_limit_t)
+    return ImuRules(limits, config.rate_hz, config.gravity_low)
 
-    def __init__(self, inner: Estimator, config: GuardConfig = GuardConfig()) -> None:
+
+class StreamGuard(Generic[S, E]):
+    """An estimator around an estimator. Stamps may start anywhere: only their differences matter.
+
+    ``rules`` say what samples are; those of an IMU under ``config`` where none are given.
+    """
+
+    def __init__(
+        self, inner: Guarded[S, E], config: GuardConfig = GuardConfig(), rules: Rules[S] | None = None
+    ) -> None:
         self.config = validate(config, where="guard")
         self.counts = GuardCounts()
         self._inner, self._fresh = inner, inner.state()
+        self._rules: Rules[Any] = rules or imu_rules(config)
         self._grid = SampleGrid(config.rate_hz, round(config.long_gap_s * 1e9))
-        self._limits = SampleLimits(config.gyr_limit, config.acc_limit, config.mag_limit_t)
         self._distrust, self._distrust_until_ns = "starting", 0
-        self._off_grid, self._gravity = 0.0, 9.8
-        self._sample = ImuSample(np.zeros(3), np.zeros(3))  # newest one used
-        self._orientation = np.array([1.0, 0.0, 0.0, 0.0])  # newest one estimated
+        self._off_grid = 0.0
+        self._sample: S = self._rules.blank()  # newest one used, and its stamp
+        self._sample_ns = 0
 
-    def push(self, stamp_ns: int, sample: ImuSample) -> Estimate | None:
-        """The estimate for ``stamp_ns``; None for a sample that is out of order, surplus, or an unconfirmed jump.
+    def push(self, stamp_ns: int, sample: S) -> E | None:
+        """The newest estimate that the sample brings; None where it is out of order, surplus, or an unconfirmed jump.
 
-        A sample with NaN or infinity in ``gyr`` or ``acc`` is not used: the last orientation comes back, invalid.
+        A sample with NaN or infinity is not used: what the rules answer then comes back.
         """
         self.counts.received += 1
         order = self._grid.order(stamp_ns)
-        if order is Order.BACKWARDS:
-            self.counts.backwards += 1
+        if order in (Order.REPEATED, Order.BACKWARDS, Order.JUMP):
+            self.counts.repeats += order is Order.REPEATED
+            self.counts.backwards += order is Order.BACKWARDS
+            self.counts.jumps += order is Order.JUMP
             return None
-        if order is Order.JUMP:
-            self.counts.jumps += 1
-            return None
-        verdict = check(sample, self._limits)
+        verdict = self._rules.check(sample)
         self.counts.bad_mag += verdict.bad_mag
         if verdict.nan:
             self.counts.nan += 1
@@ -93,6 +127,10 @@ class StreamGuard:
             self._distrust_from(stamp_ns, "saturated")
         return None if estimate is None else self._judge(estimate)
 
+    def rate_hz(self) -> float:
+        """The rate at which samples come, 0 before the first."""
+        return self.config.rate_hz * (1.0 + self._grid.off()) if self._grid.started else 0.0
+
     def state(self) -> bytes:
         """The guard's own numbers and the inner estimator's state."""
         return estimator_state.encode(_KIND, self._values())
@@ -102,57 +140,72 @@ class StreamGuard:
         values = estimator_state.decode(_KIND, state, self._values())
         self._inner.restore(values["inner"].encode())
         self.counts = GuardCounts(**values["counts"])
-        for name, value in values["grid"].items():
-            setattr(self._grid, name, value)
+        self._grid.set_values(values["grid"])
         self._distrust, self._distrust_until_ns = values["distrust"], values["distrust_until_ns"]
-        self._off_grid, self._gravity = values["off_grid"], values["gravity"]
-        gyr, acc, mag = np.array(values["sample"], dtype=np.float64)
-        self._sample = ImuSample(gyr, acc, mag if values["has_mag"] else None)
-        self._orientation = np.array(values["orientation"], dtype=np.float64)
+        self._off_grid, self._sample_ns = values["off_grid"], values["sample_ns"]
+        self._sample = self._rules.sample(values["sample"])
+        self._rules.set_values(values["rules"])
 
-    def _refuse(self, stamp_ns: int) -> Estimate:
+    def _refuse(self, stamp_ns: int) -> E | None:
         self._distrust_from(stamp_ns, "not finite")
-        return Estimate(stamp_ns, self._orientation, None, False, "not finite")
+        answer: E | None = self._rules.refusal(stamp_ns)
+        return answer
 
-    def _serve(self, stamp_ns: int, sample: ImuSample, *, new_time: bool) -> Estimate | None:
-        """Give the estimator what the grid wants up to ``stamp_ns``."""
+    def _serve(self, stamp_ns: int, sample: S, *, new_time: bool) -> E | None:
+        """Give the estimator what the grid wants up to ``stamp_ns``; the newest estimate, in the stream's time."""
         steps = 1 if new_time else self._grid.steps_to(stamp_ns)
         if steps <= 0:
             self.counts.surplus += 1
             self._count_off_grid(1.0)
             return None
-        missing_ns = (steps - 1) * 1e9 / self.config.rate_hz
-        if new_time or missing_ns >= self._grid.long_gap_ns:
-            self._restart(stamp_ns)
-            steps = 1
+        missing = steps - 1
+        if new_time or missing * self._grid.period_ns >= self._grid.long_gap_ns:
+            points = [self._restart(stamp_ns)]
+            held = False
         else:
-            if missing_ns > self.config.short_gap_s * 1e9:
+            held = 0 < missing <= self.config.hold
+            self.counts.gaps += missing > 0
+            if missing > self.config.hold:
                 self._distrust_from(stamp_ns, "gap")
-            self._fill(steps, sample)
-            self._grid.point += steps
-        self._count_off_grid(0.0)
-        norm = math.hypot(*sample.acc.tolist())
-        self._gravity += (norm - self._gravity) / max(1.0, _GRAVITY_TAU_S * self.config.rate_hz)
-        self._sample = sample
-        estimate = self._inner.push(stamp_ns, sample)
-        if estimate is not None:
-            self.counts.estimated += 1
-            self._orientation = estimate.orientation
-        return estimate
+            points = self._grid.points_to(self._sample_ns, stamp_ns, steps)
+        newest: E | None = None
+        for point in points:
+            own = point.share == 1.0
+            if not own:
+                self.counts.resampled += self._grid.resampling
+                self.counts.filled += not self._grid.resampling
+            if not self._grid.resampling:
+                self._count_off_grid(0.0 if own else 1.0)
+            newest = self._give(point.grid_ns, point.stamp_ns, self._at(sample, point.share, held)) or newest
+        self._rules.used(sample)
+        self._sample, self._sample_ns = sample, stamp_ns
+        self.counts.estimated += newest is not None
+        return newest
 
-    def _restart(self, stamp_ns: int) -> None:
+    def _at(self, sample: S, share: float, held: bool) -> S:
+        if share == 1.0:
+            return sample
+        if held and not self._grid.resampling:
+            return self._sample
+        between: S = self._rules.between(self._sample, sample, share)
+        return between
+
+    def _give(self, grid_ns: int, stamp_ns: int, sample: S) -> E | None:
+        estimate: Any = self._inner.push(grid_ns, sample)
+        if estimate is None:
+            return None
+        moved: E = replace(estimate, stamp_ns=estimate.stamp_ns + stamp_ns - grid_ns)
+        self._rules.made(moved)
+        return moved
+
+    def _restart(self, stamp_ns: int) -> Any:
         if self._grid.started:
             self.counts.resets += 1
             self._inner.restore(self._fresh)
         self._distrust_from(stamp_ns, "reset" if self._grid.started else "starting")
-        self._off_grid, self._gravity = 0.0, 9.8
-        self._grid.begin(stamp_ns)
-
-    def _fill(self, steps: int, sample: ImuSample) -> None:
-        for step in range(1, steps):
-            self._inner.push(self._grid.stamp_of(self._grid.point + step), between(self._sample, sample, step / steps))
-            self.counts.filled += 1
-            self._count_off_grid(1.0)
+        self._off_grid = 0.0
+        self._rules.begin()
+        return self._grid.begin(stamp_ns)
 
     def _count_off_grid(self, value: float) -> None:
         self._off_grid += (value - self._off_grid) / self.config.rate_hz
@@ -160,29 +213,23 @@ class StreamGuard:
     def _distrust_from(self, stamp_ns: int, reason: str) -> None:
         self._distrust, self._distrust_until_ns = reason, stamp_ns + round(self.config.settle_s * 1e9)
 
-    def _judge(self, estimate: Estimate) -> Estimate:
+    def _judge(self, estimate: Any) -> Any:
+        wrong = self._off_grid > self.config.off_grid_share or abs(self._grid.off()) > self.config.off_grid_share
         if estimate.stamp_ns < self._distrust_until_ns:
             reason = self._distrust
-        elif self._gravity < self.config.gravity_low:
-            reason = "no gravity"
-        elif self._off_grid > self.config.off_grid_share:
-            reason = "wrong rate"
         else:
-            return estimate
-        return replace(estimate, valid=False, reason=reason)
+            reason = self._rules.doubt() or ("wrong rate" if wrong else "")
+        return replace(estimate, valid=False, reason=reason) if reason else estimate
 
-    def _values(self) -> dict[str, object]:
-        last = self._sample
-        mag = np.zeros(3) if last.mag is None else last.mag
+    def _values(self) -> dict[str, Any]:
         return {
             "counts": asdict(self.counts),
-            "grid": {name: getattr(self._grid, name) for name in _GRID_STATE},
+            "grid": self._grid.values(),
             "distrust": self._distrust,
             "distrust_until_ns": self._distrust_until_ns,
             "off_grid": self._off_grid,
-            "gravity": self._gravity,
-            "sample": [last.gyr.tolist(), last.acc.tolist(), mag.tolist()],
-            "has_mag": last.mag is not None,
-            "orientation": self._orientation.tolist(),
+            "sample_ns": self._sample_ns,
+            "sample": self._rules.plain(self._sample),
+            "rules": self._rules.values(),
             "inner": self._inner.state().decode(),
         }

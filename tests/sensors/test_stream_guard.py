@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from knuckle.core import rotations
 from knuckle.core.errors import InputError
 from knuckle.sensors.estimator import ImuSample
+from knuckle.sensors.sample_rules import RowRules
 from knuckle.sensors.stream_guard import GuardConfig, GuardCounts, StreamGuard
 from knuckle.sensors.vqf_estimator import VqfConfig, VqfEstimator
 
@@ -110,7 +111,7 @@ def test_time_that_runs_backwards_is_rejected_and_counted():
     before = g.state()
     late = feed(g, [STREAM[299], STREAM[250], STREAM[298]])
     assert late == [None, None, None]
-    assert g.counts.backwards == 3
+    assert (g.counts.backwards, g.counts.repeats) == (2, 1)
     after = feed(g, STREAM[300:])
     assert all(e.valid for e in after)
     h = guard()
@@ -208,12 +209,106 @@ def test_a_faster_stream_is_thinned_to_the_rate_and_marked():
     assert next(e for e in reversed(estimates) if e is not None).reason == "wrong rate"
 
 
-def test_a_rate_a_little_off_keeps_the_time_of_the_stream():
-    g = guard()
-    slow = [(round(i * PERIOD * 1.03), x) for i, (_, x) in enumerate(STREAM)]
-    estimates = feed(g, slow)
-    assert g.counts.filled == pytest.approx(0.03 * len(STREAM), abs=2)
-    assert estimates[-1].valid
+class Taker:
+    """An estimator that keeps what it is given, and answers every tenth sample."""
+
+    def __init__(self):
+        self.given = []
+
+    def push(self, stamp_ns, sample):
+        self.given.append((stamp_ns, float(sample[0])))
+        return Answer(stamp_ns) if len(self.given) % 10 == 0 else None
+
+    def state(self):
+        return b"{}"
+
+    def restore(self, state):
+        self.given = []
+
+
+@dataclass(frozen=True)
+class Answer:
+    stamp_ns: int
+    valid: bool = True
+    reason: str = ""
+
+
+def rows_guard(**changes):
+    taker = Taker()
+    rules = RowRules(np.array([-1e6]), np.array([1e6]))
+    return taker, StreamGuard(taker, GuardConfig(rate_hz=RATE, **changes), rules)
+
+
+def row(value):
+    return np.array([float(value)])
+
+
+def sent(factor, jitter, n, seed=0):
+    """Times of ``n`` samples of a clock that is ``factor`` as slow, with jitter in periods."""
+    noise = np.random.default_rng(seed).uniform(-jitter, jitter, n)
+    noise[0] = 0.0
+    return [round((k + noise[k]) * PERIOD * factor) for k in range(n)]
+
+
+@pytest.mark.parametrize("factor", [0.993, 0.998, 1.0, 1.003, 1.007])
+@pytest.mark.parametrize("jitter", [0.0, 0.1, 0.2])
+@pytest.mark.parametrize("offset", [0, 2**60])
+def test_a_clock_within_a_hundredth_loses_no_sample_and_makes_none_up(factor, jitter, offset):
+    taker, g = rows_guard()
+    for k, time in enumerate(sent(factor, jitter, 600)):
+        g.push(offset + time, row(k))
+    assert [value for _, value in taker.given] == list(range(600))
+    assert np.diff([stamp for stamp, _ in taker.given]).tolist() == [PERIOD] * 599
+    assert g.counts == GuardCounts(received=600, estimated=60)
+
+
+@pytest.mark.parametrize("factor", [0.31, 0.5, 0.78, 0.97, 1.03, 1.2, 2.0, 3.0])
+@pytest.mark.parametrize("jitter", [0.0, 0.2])
+def test_another_rate_is_resampled_to_the_time_that_samples_have(factor, jitter):
+    taker, g = rows_guard()
+    times = sent(factor, jitter, 800)
+    answers = [answer for t in times if (answer := g.push(t, row(t / PERIOD)))]
+    assert g.counts.resampled > 0 or factor == 0.5
+    assert len(taker.given) == pytest.approx(times[-1] / PERIOD, abs=6)
+    late = [value for _, value in taker.given][-100:]
+    np.testing.assert_allclose(np.diff(late), 1.0, atol=1e-6)  # a ramp comes out as a ramp of one a period
+    assert g.rate_hz() == pytest.approx(RATE / factor, rel=0.01)
+    assert answers[-1].stamp_ns == pytest.approx(times[-1], abs=11 * PERIOD * max(factor, 1.0))
+    assert (answers[-1].reason == "wrong rate") == (abs(1.0 / factor - 1.0) > 0.25)
+
+
+@pytest.mark.parametrize(("missing", "at"), [(1, 210), (2, 333), (3, 250), (4, 260), (40, 301), (98, 400)])
+def test_up_to_three_missing_samples_are_held_more_are_bridged_and_half_a_second_resets(missing, at):
+    taker, g = rows_guard()
+    answers = [(k, g.push(k * PERIOD, row(k))) for k in range(700) if not at <= k < at + missing]
+    values = [value for _, value in taker.given]
+    assert (g.counts.filled, g.counts.gaps, g.counts.resets) == (missing, 1, 0)
+    assert values[:at] + values[at + missing :] == [*range(at), *range(at + missing, 700)]
+    between = values[at : at + missing]
+    assert between == ([at - 1.0] * missing if missing <= 3 else pytest.approx(list(range(at, at + missing))))
+    assert [a.stamp_ns for _, a in answers if a] == pytest.approx(
+        [a.stamp_ns // PERIOD * PERIOD for _, a in answers if a]
+    )
+    invalid = [k for k, a in answers if a and not a.valid and k >= at]
+    assert (not invalid) == (missing <= 3)
+    taker, g = rows_guard()
+    for k in range(400):
+        g.push(k * PERIOD, row(k))
+    for k in range(400 + 100, 520):
+        g.push(k * PERIOD, row(k))
+    assert g.counts.resets == 1
+    assert taker.given[0] == (501 * PERIOD, 501.0)  # one stamp alone after the silence is not believed
+
+
+def test_a_row_beyond_its_limits_is_cut_and_marked_and_one_of_nan_is_left_out():
+    taker, g = rows_guard()
+    for k in range(300):
+        g.push(k * PERIOD, row(k))
+    assert g.push(300 * PERIOD, row(np.nan)) is None
+    answers = [g.push(k * PERIOD, row(2e6 if k == 305 else k)) for k in range(301, 320)]
+    assert [a.reason for a in answers if a] == ["saturated", "saturated"]
+    assert (g.counts.nan, g.counts.saturated, g.counts.filled) == (1, 1, 1)
+    assert taker.given[305][1] == 1e6
 
 
 @settings(deadline=None, max_examples=40)

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from typing import Generic, TypeVar
 
 from knuckle.core.config import setting, validate
 from knuckle.sensors import estimator_state
 from knuckle.sensors.estimator import Array, Estimate, Estimator, ImuSample
 from knuckle.sensors.orientation_estimators import ESTIMATORS, orientation_estimator
 from knuckle.sensors.stamp_pairing import StampPairing
-from knuckle.sensors.stream_guard import GuardConfig, StreamGuard
+from knuckle.sensors.stream_guard import Guarded, GuardConfig, StreamGuard
 
 _KIND = "imu_stream"
+E = TypeVar("E")
 
 
 @dataclass(frozen=True)
@@ -26,10 +28,10 @@ class ImuStreamConfig:
     estimator: str = setting("vqf", "what estimates the orientation", choices=tuple(ESTIMATORS))
 
 
-class ImuStream:
-    """Readings and fields in, estimates out. Another ``estimator`` may stand in for the one that is configured."""
+class PairedStream(Generic[E]):
+    """Readings and fields of one IMU in, estimates of whatever ``estimator`` makes of them out."""
 
-    def __init__(self, config: ImuStreamConfig = ImuStreamConfig(), estimator: Estimator | None = None) -> None:
+    def __init__(self, config: ImuStreamConfig, estimator: Guarded[ImuSample, E]) -> None:
         self.config = validate(config, where="stream")
         self._pairing = StampPairing(expects_mag=config.magnetometer)
         self._newest_ns: int | None = None
@@ -39,13 +41,13 @@ class ImuStream:
             acc_limit=config.acc_limit,
             long_gap_s=config.long_gap_s,
         )
-        self._guard = StreamGuard(estimator or orientation_estimator(config.estimator, config.rate_hz), guard)
+        self._guard = StreamGuard(estimator, guard)
 
-    def imu(self, stamp_ns: int, gyr: Array, acc: Array) -> list[Estimate]:
+    def imu(self, stamp_ns: int, gyr: Array, acc: Array) -> list[E]:
         """Take a reading, ``gyr`` (3,) rad/s and ``acc`` (3,) m/s^2; returns the estimates it completes, in order."""
         return self._push(self._pairing.imu(stamp_ns, gyr, acc))
 
-    def mag(self, stamp_ns: int, mag: Array) -> list[Estimate]:
+    def mag(self, stamp_ns: int, mag: Array) -> list[E]:
         """Take a magnetic field (3,) in T; returns the estimates it completes, in order."""
         return self._push(self._pairing.mag(stamp_ns, mag))
 
@@ -53,6 +55,10 @@ class ImuStream:
         """The guard's counts, and of the pairing ``unpaired`` and ``unused`` (see StampPairing)."""
         pairing = {"unpaired": self._pairing.unpaired, "unused": self._pairing.unused}
         return {**asdict(self._guard.counts), **pairing}
+
+    def rate_hz(self) -> float:
+        """The rate at which samples come."""
+        return self._guard.rate_hz()
 
     def state(self) -> bytes:
         """All that estimates after the newest one depend on, but for readings that still wait for their field."""
@@ -72,7 +78,7 @@ class ImuStream:
         self._newest_ns = stamp_ns
         return stamp_ns
 
-    def _push(self, samples: list[tuple[int, ImuSample]]) -> list[Estimate]:
+    def _push(self, samples: list[tuple[int, ImuSample]]) -> list[E]:
         estimates = []
         for stamp_ns, sample in samples:
             self._newest_ns = stamp_ns
@@ -80,3 +86,10 @@ class ImuStream:
             if estimate is not None:
                 estimates.append(estimate)
         return estimates
+
+
+class ImuStream(PairedStream[Estimate]):
+    """Orientations. Another ``estimator`` may stand in for the one that is configured."""
+
+    def __init__(self, config: ImuStreamConfig = ImuStreamConfig(), estimator: Estimator | None = None) -> None:
+        super().__init__(config, estimator or orientation_estimator(config.estimator, config.rate_hz))

@@ -14,7 +14,9 @@ from knuckle.sensors.estimator import Array, Estimate, ImuSample
 from knuckle.sensors.hard_iron import HardIron, HardIronConfig
 from knuckle.sensors.hiss.box_mean import BoxMean
 from knuckle.sensors.hiss.heading_gate import GateConfig, gated
+from knuckle.sensors.hiss.known_range import trouble
 from knuckle.sensors.hiss.orientation_task import RATE_HZ, SLOW_S, channels, heading_between
+from knuckle.sensors.hiss.state_estimate import StateEstimate
 from knuckle.sensors.hiss.streaming import SensorStream
 from knuckle.sensors.vqf_estimator import VqfConfig, VqfEstimator
 
@@ -41,7 +43,7 @@ class CorrectedVqf:
         self._others = {"rival": VQF(dt), "slow": VQF(dt, tauMag=SLOW_S), "slow_rival": VQF(dt, tauMag=SLOW_S)}
         self._mean = BoxMean(RATE_HZ, len(channels().inputs))
         self._delta, self._begun = 0.0, False
-        self._turn, self._variance = 0.0, math.nan
+        self._turn, self._variance, self._lost = 0.0, math.nan, False
 
     def push(self, stamp_ns: int, sample: ImuSample) -> Estimate:
         """VQF's estimate, turned about the vertical by the newest correction."""
@@ -50,14 +52,14 @@ class CorrectedVqf:
             for end_ns, row in self._mean.push(stamp_ns, self._row(estimate.orientation, sample, sample.mag)):
                 found = self._model.push(end_ns, row)
                 if found is not None:
-                    self._variance = float(found.covariance[0, 0])
-                    self._turn = float(gated(found.mean[0], np.sqrt(self._variance), self._gate))
+                    self._correct(found)
         turn = rotations.from_axis_angle(np.array([0.0, 0.0, 1.0]), self._turn)
         covariance = estimate.covariance
         if covariance is not None and math.isfinite(self._variance):
             covariance = covariance.copy()
             covariance[2, 2] = self._variance
-        return Estimate(stamp_ns, rotations.multiply(turn, estimate.orientation), covariance)
+        reason = "the model's estimate is out of its range: VQF alone" if self._lost else ""
+        return Estimate(stamp_ns, rotations.multiply(turn, estimate.orientation), covariance, reason=reason)
 
     def state(self) -> bytes:
         """All that the next `push` depends on."""
@@ -72,8 +74,15 @@ class CorrectedVqf:
             other.state = values[name]
         self._iron.set_values(values["iron"])
         self._mean.restore(values["mean"])
-        self._since, self._begun = values["since"], values["begun"]
+        self._since, self._begun, self._lost = values["since"], values["begun"], values["lost"]
         self._delta, self._turn, self._variance = (float(values[n]) for n in ("delta", "turn", "variance"))
+
+    def _correct(self, found: StateEstimate) -> None:
+        """Take the newest correction, or none where the model has left its range."""
+        self._lost = bool(trouble(found, self._model.card))
+        self._variance = math.nan if self._lost else float(found.covariance[0, 0])
+        sure = not self._lost
+        self._turn = float(gated(found.mean[0], np.sqrt(self._variance), self._gate)) if sure else 0.0
 
     def _row(self, q: Array, sample: ImuSample, mag: Array) -> Array:
         """The model's inputs at a sample, as `orientation_task.filtered` has them."""
@@ -106,6 +115,7 @@ class CorrectedVqf:
             "mean": self._mean.state(),
             "since": self._since,
             "begun": self._begun,
+            "lost": self._lost,
             "delta": self._delta,
             "turn": self._turn,
             "variance": self._variance,

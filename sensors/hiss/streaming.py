@@ -8,7 +8,6 @@ layers.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,19 +20,13 @@ from knuckle.sensors import estimator_state
 from knuckle.sensors.hiss.features import FeatureStream
 from knuckle.sensors.hiss.gaussian_factors import factors
 from knuckle.sensors.hiss.model_card import PROGRAM, STAGGERED, SensorCard, read_card, require_exported
+from knuckle.sensors.hiss.state_estimate import StateEstimate
 from knuckle.sensors.hiss.trial import CHUNK
+
+__all__ = ["SensorStream", "StateEstimate", "open_stream"]
 
 Array = NDArray[np.float64]
 _KIND = "sensor model"
-
-
-@dataclass(frozen=True, slots=True)
-class StateEstimate:
-    """What the targets are at ``stamp_ns``: ``mean`` (T,) and ``covariance`` (T, T), in the card's units."""
-
-    stamp_ns: int
-    mean: Array
-    covariance: Array
 
 
 class SensorStream:

@@ -52,12 +52,20 @@ COMMANDS: dict[str, Command] = {
     "train tracker": Command(
         "fit, train and tune trackers on films of boxes", "knuckle.perception.tracking.train_command:train_tracker"
     ),
+    "train forecast": Command(
+        "learn where vehicles go, as mixtures of kinematic motions",
+        "knuckle.motion.learned.train_command:train_forecast",
+    ),
     "train offline": Command(
         "learn a policy from recorded data alone", "knuckle.policy.offline.train_command:train_offline"
     ),
     "eval reorient": Command("score a controller that turns objects", "knuckle.policy.commands:eval_reorient"),
     "eval tracker": Command(
         "compare trackers on the same detections", "knuckle.perception.tracking.eval_command:eval_tracker"
+    ),
+    "eval forecast": Command(
+        "score forecasters, or compare their heads on shares of the data",
+        "knuckle.motion.learned.eval_command:eval_forecast",
     ),
     "eval offline": Command("compare learners from recorded data", "knuckle.policy.offline.eval_command:eval_offline"),
     "export urdf": Command("write hands and objects as URDF", "knuckle.sim.export_command:export_urdf"),

@@ -29,7 +29,7 @@ class Agents:
     def into(self, positions: Array) -> Array:
         """Positions (N, ..., 2) of the map in the bodies' frames."""
         shape = (len(self.origin), *(1,) * (positions.ndim - 2), 2)
-        return np.einsum("nij,n...j->n...i", self.axes, positions - self.origin.reshape(shape))
+        return np.asarray(np.einsum("nij,n...j->n...i", self.axes, positions - self.origin.reshape(shape)))
 
     def out(self, positions: Array) -> Array:
         """Positions (N, ..., 2) of the bodies' frames on the map."""

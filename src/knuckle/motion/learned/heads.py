@@ -69,7 +69,7 @@ class Head(nn.Module):
             covariance = self._free(said)
         else:
             given = controls_of(self.name, said, self.dt_s, LENGTH_M)
-            start_covariance = torch.diag_embed(given.start_variance)[:, None]
+            start_covariance = _diagonal(given.start_variance)[:, None]
             forecast = make_formulation(self.name).forecast(
                 given.start, given.mean, given.variance, self.dt_s, form=self.form, start_covariance=start_covariance
             )
@@ -88,4 +88,9 @@ class Head(nn.Module):
     def _free(self, said: Said) -> Tensor:
         """Variances along and across as the network says them."""
         sigma = said.log_spread.clamp(LOG_LOW, LOG_HIGH).exp()
-        return torch.diag_embed(sigma**2)
+        return _diagonal(sigma**2)
+
+
+def _diagonal(variance: Tensor) -> Tensor:
+    """(..., n) as diagonal matrices (..., n, n); torch's own function has no counterpart in ONNX."""
+    return variance[..., None] * torch.eye(variance.shape[-1], dtype=variance.dtype, device=variance.device)

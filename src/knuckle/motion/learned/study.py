@@ -6,13 +6,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from knuckle.core.errors import InputError, unknown_name
-from knuckle.motion.forecast import Form
 from knuckle.motion.learned.fit import Examples, Fit, forecast_examples
 from knuckle.motion.learned.scores import Scores, interval, score
 from knuckle.motion.learned.settings import FORMS, HEADS, KINEMATIC, LEARNED, NetConfig, Training
@@ -63,7 +61,7 @@ def learn_and_score(training: Training, parts: tuple[Windows, Windows, Windows])
     fit = Fit(training, train, validation)
     fit.run()
     if training.net.head == "bicycle" and training.net.form == "full":
-        fit.net.head.form = cast(Form, "curved")
+        fit.net.head.form = "curved"
     examples = Examples(test)
     return score(forecast_examples(fit.net, examples), examples.future, test.dt_s, training.seed), fit
 

@@ -1,0 +1,62 @@
+"""Training as it is watched in the terminal: a bar, the time that is left, and the curve of the validation's NLL."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.text import Text
+
+MARKS = "▁▂▃▄▅▆▇█"
+WIDTH = 60
+
+
+def curve(values: list[float], width: int = WIDTH) -> str:
+    """``values`` as a line of marks between their extremes, means of neighbours where there are more than fit."""
+    if not values:
+        return ""
+    if len(values) > width:
+        edges = [round(k * len(values) / width) for k in range(width + 1)]
+        values = [sum(values[a:b]) / (b - a) for a, b in itertools.pairwise(edges)]
+    low, span = min(values), max(max(values) - min(values), 1e-9)
+    return "".join(MARKS[min(int((value - low) / span * len(MARKS)), len(MARKS) - 1)] for value in values)
+
+
+class TrainView:
+    """Shows validations as they come: a live picture in a terminal, a line each elsewhere."""
+
+    def __init__(self, console: Console, title: str, updates: int, history: list[dict[str, float]]) -> None:
+        self.console, self.title, self.updates = console, title, updates
+        self.nlls = [row["validation_nll"] for row in history]
+        self._live = Live(console=console, refresh_per_second=2) if console.is_terminal else None
+
+    def __enter__(self) -> TrainView:
+        if self._live is not None:
+            self._live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._live is not None:
+            self._live.stop()
+
+    def show(self, row: Mapping[str, float]) -> None:
+        """Show the figures of an update."""
+        done, known = row["updates"], "validation_nll" in row
+        if known:
+            self.nlls.append(row["validation_nll"])
+        if self._live is not None:
+            left = row["cpu_s"] / done * (self.updates - done)
+            head = Text(f"{self.title}: {done:.0f} of {self.updates} updates, {left:.0f} CPU-s left", style="bold")
+            marks = f"validation {curve(self.nlls)}  {self.nlls[-1]:.3f} nats a step" if self.nlls else "validation"
+            loss = f"loss {row['loss']:.3f}, nearest mode {row['nearest_m']:.2f} m"
+            self._live.update(Group(head, ProgressBar(self.updates, done, width=WIDTH), Text(marks), Text(loss)))
+        elif known:
+            self.console.print(
+                f"update {done:5.0f}  {row['cpu_s']:7.1f} CPU-s  loss {row['loss']:.3f}  "
+                f"validation {row['validation_nll']:.3f} nats a step, minADE {row['validation_min_ade_m']:.2f} m  "
+                f"best {row['best_nll']:.3f}",
+                soft_wrap=True,
+            )

@@ -12,6 +12,9 @@ COMMANDER_LEASE_S = 0.5
 JOINT_STATES = QoSProfile(depth=10)
 LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 DEPTH = QoSProfile(depth=5)
+# What a watch acts on: where it lags it must see what is, not what was.
+NEWEST = QoSProfile(depth=1)
+JOINTS_OF_FRAME = QoSProfile(depth=3)
 STREAM = QoSProfile(depth=200)
 DIAGNOSTICS = QoSProfile(depth=10)
 # One reader's queue holds what all writers send: with room for one, a stranger's words would push the commander's out.

@@ -143,6 +143,7 @@ class HandNode(LifecycleNode):
         self.create_service(Arm, "hand/arm", self._on_arm)
         for service, act in (("hold", self._hold), ("release", self._release), ("rearm", self._rearm)):
             self.create_service(Trigger, f"hand/{service}", self._answering(act))
+        self.create_service(Trigger, "hand/hold_for_zone", self._answering(self._hold, "the watch of the zone"))
 
     def close(self) -> None:
         """Hold, and leave the bus."""
@@ -296,10 +297,10 @@ class HandNode(LifecycleNode):
         self._announce()
         return response
 
-    def _answering(self, act: Callable[[str], str]) -> Callable[[Any, Any], Any]:
+    def _answering(self, act: Callable[[str], str], source: str = "operator") -> Callable[[Any, Any], Any]:
         def answer(_: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
             try:
-                response.success, response.message = True, act("operator")
+                response.success, response.message = True, act(source)
             except KnuckleError as error:
                 response.success, response.message = False, str(error)
             self._announce()

@@ -20,6 +20,7 @@ SERVICES = {
     panel.REARM: "hand/rearm",
     panel.NEXT_GOAL: "goals/next",
     panel.RESET: "world/reset",
+    panel.INTRUDER: "world/intruder",
 }
 Tell = Callable[[str, str, bool], None]
 

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray
 from geometry_msgs.msg import PoseStamped
-from knuckle_msgs.msg import SafetyState
+from knuckle_msgs.msg import Forecasts, SafetyState, Tracks
 from rclpy.clock import Clock
 from rclpy.clock_type import ClockType
 from rclpy.node import Node
@@ -40,6 +40,8 @@ from knuckle_ros.page.page_server import close_server, open_server
 from knuckle_ros.page.panel import Panel
 from knuckle_ros.page.panel_text import stream_source
 from knuckle_ros.page.scene_view import SceneView
+from knuckle_ros.page.watch_marks import marks
+from knuckle_ros.page.watch_view import WatchView
 from knuckle_ros.page_buttons import PageButtons
 from knuckle_ros.parameters import declare
 from knuckle_ros.perception_feed import CAMERA_INFO, FRAME, JOINT_STATES, POINTS
@@ -74,6 +76,7 @@ class PageNode:
         self._object_name = self.config.object_name
         self._server = open_server(self.config.port, where=f"{name}.port")
         self._scene = SceneView(self._server, self.spec, object_shape(self._object_name))
+        self._watch_view = WatchView(self._server)
         self._buttons = PageButtons(self.node)
         self._panel = Panel(self._server, self._buttons.press, self._scene.want_cloud)
         self._diagnostics = Diagnostics(self.node, context)
@@ -81,6 +84,8 @@ class PageNode:
         self._nodes: dict[str, Health] = {}
         self._safety: Safety | None = None
         self._task = ""
+        self._watch: str | None = None
+        self._forecasts: Forecasts | None = None
         self._goal: Array | None = None
         self._degrees: float | None = None
         self._points: int | None = None
@@ -111,6 +116,9 @@ class PageNode:
         hear(String, "reorient/status", self._on_task, LATCHED)
         hear(SafetyState, "safety/state", self._on_safety, LATCHED)
         hear(PointCloud2, POINTS, self._on_cloud, NEWEST)
+        hear(String, "zone/threat", self._on_watch, LATCHED)
+        hear(Tracks, "tracks", self._keep("tracks"), NEWEST)
+        hear(Forecasts, "forecasts", self._on_forecasts, NEWEST)
         hear(String, f"{PLAYER}{SUFFIX}", self._on_player, LATCHED)
         hear(TFMessage, "/tf_static", self._on_frames, STATIC_FRAMES)
         hear(CameraInfo, CAMERA_INFO, self._keep("camera"), NEWEST)
@@ -169,6 +177,12 @@ class PageNode:
     def _on_task(self, message: String) -> None:
         self._task = message.data
 
+    def _on_watch(self, message: String) -> None:
+        self._watch = message.data
+
+    def _on_forecasts(self, message: Forecasts) -> None:
+        self._forecasts = message
+
     def _on_safety(self, message: SafetyState) -> None:
         names = {
             SafetyState.HOLD: "HOLD",
@@ -185,6 +199,10 @@ class PageNode:
             values = {pair.key: pair.value for pair in status.values}
             rate = _number(values["rate_hz"]) if "rate_hz" in values else None
             self._nodes[status.name] = Health(int.from_bytes(status.level, "little"), status.message, now, rate)
+            zone = [_number(word) for word in values.get("zone_ball_m", "").split()]
+            if len(zone) == 4 and all(v is not None and np.isfinite(v) for v in zone):
+                *centre, radius = (float(v or 0.0) for v in zone)
+                self._watch_view.show_zone(np.array(centre), radius)
             if values.get("object", self._object_name) != self._object_name and values["object"] in OBJECTS:
                 self._object_name = values["object"]
                 self._scene.draw_object(object_shape(self._object_name))
@@ -205,6 +223,7 @@ class PageNode:
             ("goal", lambda _: self._scene.show_goal(self._goal)),
             ("camera", self._show_camera),
             ("estimate", self._show_estimate),
+            ("tracks", lambda told: self._watch_view.show(marks(told, self._forecasts), bool(self._watch))),
         ):
             if key in news:
                 show(news[key])
@@ -216,7 +235,7 @@ class PageNode:
             self._curve_due = now + CURVE_S
             self._panel.show_curve(*self._angles.curve())
             self._panel.show_angle(self._degrees, self._object_name, self._object_seen)
-            self._panel.show_safety(self._safety, self._task, self._pace.factor(now))
+            self._panel.show_safety(self._safety, self._task, self._pace.factor(now), self._watch)
             self._panel.show_nodes(self._nodes, now)
             self._panel.show_cloud(self._points, self._camera)
             self._show_numbers()

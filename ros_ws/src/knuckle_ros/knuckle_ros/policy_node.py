@@ -85,7 +85,7 @@ class PolicyNode:
         self.runner = ReorientRunner(self.hand, policy)
         self.tracker = SceneTracker(self.hand)
         self.silence = FrameSilence(SILENT_PERIODS, by_arrival=True)
-        self.lease = self.worked_lease = ""
+        self.lease = self.worked_lease = self.threat = ""
         self.tie: CommanderLink | None = None
         self.object_name = ""
         self.request: Request | None = None
@@ -112,6 +112,7 @@ class PolicyNode:
         node.create_subscription(PoseStamped, "object/pose", self._on_pose, 10)
         node.create_subscription(String, "object/name", self._on_name, bus_qos.LATCHED)
         node.create_subscription(SafetyState, "safety/state", self._on_safety, bus_qos.LATCHED)
+        node.create_subscription(String, "zone/threat", self._on_threat, bus_qos.LATCHED)
         self.arm = node.create_client(Arm, "hand/arm")
         self.hold = node.create_client(Trigger, "hand/hold")
         node.create_service(Trigger, "policy/engage", self._on_engage)
@@ -168,6 +169,16 @@ class PolicyNode:
         self._say(f"idle: {what}; policy/engage takes the lease again")
         if self.hold.service_is_ready():
             self.hold.call_async(Trigger.Request())
+
+    def _on_threat(self, message: String) -> None:
+        """Something comes near: whoever watches the zone tells the hand to hold, and what we would send is void."""
+        free = bool(self.threat) and not message.data
+        self.threat = message.data
+        if self.lease and self.threat:
+            self.lease = ""
+            self._say(f"idle: {self.threat}")
+        elif free and not self.lease:
+            self._say("idle: the zone is free; policy/engage takes the lease again")
 
     def _refuse(self, error: InputError) -> None:
         """A stranger's message must end neither the policy nor its goal; without states of its own the hand holds."""
@@ -250,9 +261,9 @@ class PolicyNode:
 
     def _on_engage(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         """Ask for the lease; asked again while we hold it, the hand would refuse, and nothing has to change."""
-        self.engage_wanted = not self.lease
-        response.success = True
-        response.message = "armed already" if self.lease else "asking the hand for the lease"
+        self.engage_wanted = not self.lease and not self.threat
+        response.success = not self.threat
+        response.message = self.threat or ("armed already" if self.lease else "asking the hand for the lease")
         return response
 
     def _poll(self) -> None:
@@ -265,7 +276,7 @@ class PolicyNode:
             self._show_goal(None)
             request.done.set_result(request.result)
         listened = self.joints_ns > 0 and self.commands.get_subscription_count() > 0
-        ready = self.engage_wanted and listened and self.arm.service_is_ready() and not self.arming
+        ready = self.engage_wanted and listened and self.arm.service_is_ready() and not (self.arming or self.threat)
         if ready and time.monotonic() >= self.engage_after:
             self.arming, self.seen_armed, self.asked_ns = True, False, self.joints_ns
             self.arm.call_async(Arm.Request(commander=self.node.get_name())).add_done_callback(self._on_armed)

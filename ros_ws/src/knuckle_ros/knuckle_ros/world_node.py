@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from geometry_msgs.msg import PoseStamped
 from rclpy.node import Node
 from rosgraph_msgs.msg import Clock
@@ -16,6 +17,7 @@ from tf2_msgs.msg import TFMessage
 
 from knuckle.core.config import setting
 from knuckle.hardware.spec.hands import hand_spec
+from knuckle.sim.intruder import Intruder, IntruderConfig
 from knuckle.sim.objects import object_shape
 from knuckle.sim.world import SimWorld
 from knuckle_ros.bus_qos import JOINT_STATES, LATCHED
@@ -31,12 +33,13 @@ CLOCK_STEPS = 2
 
 @dataclass(frozen=True)
 class Config:
-    """Parameters of the world node. ``object_name`` and ``seed`` may be set while it runs; a reset takes them up."""
+    """Parameters of the world node. ``object_name``, ``seed`` (a reset takes them up) and the intruder's may be set."""
 
     hand: str = setting("dclaw3", "hand over the table")
     object_name: str = setting("hammer", "object on the table")
     seed: int = setting(1, "seed of the first start", low=0, high=2**31 - 1)
     fault_folder: str = setting("runs", "folder for the state of a simulation that broke down")
+    intruder_speed: float = setting(0.35, "speed of what world/intruder sends in", low=0.01, high=5.0, unit="m/s")
 
 
 class WorldNode:
@@ -46,6 +49,7 @@ class WorldNode:
         self.node = Node(name)
         self.config = declare(self.node, config, self._on_parameter)
         self._object, self._seed = self.config.object_name, self.config.seed
+        self._speed = self.config.intruder_speed
         object_shape(self._object)
         hand = hand_spec(self.config.hand, where=f"{name}.hand")
         # Stamps begin at the machine's own monotonic time, so that they also grow from one run of the process to the
@@ -67,6 +71,8 @@ class WorldNode:
         mount = transform_msg(world.now_ns, "world", "hand_base", hand.mount_position, hand.mount_quaternion)
         self._frames.publish(TFMessage(transforms=[mount]))
         self.node.create_service(Trigger, "world/reset", self._on_reset)
+        self.node.create_service(Trigger, "world/intruder", self._on_intruder)
+        self._sides = np.random.default_rng(self._seed)
         self.diagnostics = Diagnostics(self.node, context, hardware="simulation")
         self.world.add_cycle(self._cycle)
         # Time begins when the executor runs, that is when every node of the process has been built.
@@ -106,12 +112,25 @@ class WorldNode:
         response.success, response.message = True, f"{self._object} on the table anew"
         return response
 
+    def _on_intruder(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        """Send something into the camera's view; one at a time."""
+        world = self.world.sim
+        if world.intruder is not None and world.intruder.position(world.now_ns) is not None:
+            response.success, response.message = False, "an intruder is under way"
+            return response
+        config = IntruderConfig(speed=self._speed)
+        world.intruder = Intruder(world.spec, world.now_ns, self._sides, config)
+        response.success, response.message = True, f"an intruder for {world.intruder.seconds:.1f} s"
+        return response
+
     def _on_parameter(self, name: str, value: Any) -> None:
         if name == "object_name":
             object_shape(value)
             self._object = value
         elif name == "seed":
             self._seed = value
+        elif name == "intruder_speed":
+            self._speed = value
 
 
 def build(name: str, config: Config, context: HostContext) -> WorldNode:

@@ -19,6 +19,10 @@ GRID: Rgb = (70, 77, 89)
 GOAL: Rgb = (112, 214, 158)
 CAMERA: Rgb = (130, 170, 220)
 UNKNOWN_OBJECT: Rgb = (200, 160, 90)
+STRANGER: Rgb = (240, 179, 87)
+THREAT: Rgb = (239, 100, 100)
+FORECAST: Rgb = (240, 140, 110)
+ZONE: Rgb = (150, 110, 110)
 
 OK = "#5cc98b"
 WARN = "#f0b357"

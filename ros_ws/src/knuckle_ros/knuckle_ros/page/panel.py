@@ -18,6 +18,7 @@ ARM = "Arm"
 REARM = "Re-arm after a stop"
 NEXT_GOAL = "Next goal"
 RESET = "Reset the world"
+INTRUDER = "Send an intruder"
 
 # viser gives a button its colour and nothing else; the stop button, the only red one, is to be found at once.
 _STYLE = """<style>button[style*="color-red-filled"] {height: 3.9em !important}
@@ -42,6 +43,7 @@ class Panel:
         self._button(REARM, pressed, color="gray", icon=viser.Icon.LOCK_OPEN, hint="Clear the latched stop")
         self._button(NEXT_GOAL, pressed, color="gray", icon=viser.Icon.PLAYER_TRACK_NEXT, hint="Give this goal up")
         self._button(RESET, pressed, color="gray", icon=viser.Icon.REFRESH, hint="Put hand and object back")
+        self._button(INTRUDER, pressed, color="gray", icon=viser.Icon.BALL_TENNIS, hint="A ball comes to the hand")
         with gui.add_folder("Angle to the goal"):
             self._angle = gui.add_html(panel_text.angle_line(None, "", False))
             self._plot = gui.add_uplot((np.zeros(1), np.zeros(1)), **_plot_options())
@@ -54,9 +56,9 @@ class Panel:
             box = gui.add_checkbox("show it", True)
             box.on_update(lambda _: show_cloud(box.value))
 
-    def show_safety(self, safety: Safety | None, task: str, factor: float | None) -> None:
-        """The driver's state, the policy's line, the real-time factor."""
-        _set(self._safety, panel_text.safety_card(safety, task, factor))
+    def show_safety(self, safety: Safety | None, task: str, factor: float | None, watch: str | None) -> None:
+        """The driver's state, the policy's line, the real-time factor, and what the watch of the zone says."""
+        _set(self._safety, panel_text.safety_card(safety, task, factor, watch))
 
     def show_angle(self, degrees: float | None, object_name: str, seen: bool) -> None:
         """The angle now."""

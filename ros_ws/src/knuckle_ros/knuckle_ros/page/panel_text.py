@@ -23,8 +23,11 @@ _CARD = f"padding:2px 10px 4px;color:{palette.TEXT};font-size:13px;line-height:1
 _FAINT = f"color:{palette.FAINT}"
 
 
-def safety_card(safety: Safety | None, task: str, factor: float | None) -> str:
-    """The driver's state in large letters, what the policy is doing, and the real-time factor."""
+def safety_card(safety: Safety | None, task: str, factor: float | None, watch: str | None = None) -> str:
+    """The driver's state in large letters, what the policy is doing, the real-time factor, and a threat if any.
+
+    ``watch`` is what ``zone/threat`` says: empty where the zone is free, None where nobody watches it.
+    """
     if safety is None:
         colour, state, line = palette.STALE, "NO HAND", "no driver has said its state yet"
     else:
@@ -40,8 +43,17 @@ def safety_card(safety: Safety | None, task: str, factor: float | None) -> str:
         f'<span style="font-size:22px;font-weight:650;letter-spacing:.04em;color:{colour}">{escape(state)}</span>'
         f'<span title="simulated seconds for each second">real time <b>{speed}</b></span></div>'
         f'<div style="{_FAINT}">{escape(line)}</div>'
-        f"<div>{escape(task) or 'no policy has spoken yet'}</div></div>"
+        f"<div>{escape(task) or 'no policy has spoken yet'}</div>{watch_line(watch)}</div>"
     )
+
+
+def watch_line(watch: str | None) -> str:
+    """What the watch of the zone says; nothing where there is no watch."""
+    if watch is None:
+        return ""
+    if not watch:
+        return f'<div style="{_FAINT}">the zone round the hand is free</div>'
+    return f'<div style="color:{palette.ERROR}">⚠ {escape(watch)}</div>'
 
 
 def angle_line(degrees: float | None, object_name: str, seen: bool) -> str:

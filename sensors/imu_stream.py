@@ -10,7 +10,7 @@ from knuckle.sensors import estimator_state
 from knuckle.sensors.estimator import Array, Estimate, Estimator, ImuSample
 from knuckle.sensors.orientation_estimators import ESTIMATORS, orientation_estimator
 from knuckle.sensors.stamp_pairing import StampPairing
-from knuckle.sensors.stream_guard import Guarded, GuardConfig, StreamGuard
+from knuckle.sensors.stream_guard import GuardConfig, Guarded, StreamGuard
 
 _KIND = "imu_stream"
 E = TypeVar("E")

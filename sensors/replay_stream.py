@@ -1,18 +1,20 @@
-"""Runs a recording through an ImuStream without waiting, and scores estimates against its truth."""
+"""Runs a recording through a stream without waiting, and scores estimates against its truth."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from knuckle.sensors.estimator import Array, Estimate
-from knuckle.sensors.imu_stream import ImuStream, ImuStreamConfig
+from knuckle.sensors.estimator import Array
+from knuckle.sensors.imu_stream import ImuStreamConfig, PairedStream
 from knuckle.sensors.orientation_error import OrientationRmse, rmse
 from knuckle.sensors.recording import ImuRecording
 
+E = TypeVar("E")
 _BEYOND_GYR, _BEYOND_ACC = 1e3, 1e5  # rad/s and m/s^2
 
 
@@ -31,7 +33,7 @@ def stream_config(recording: ImuRecording, estimator: str = "vqf") -> ImuStreamC
     )
 
 
-def replay(recording: ImuRecording, stream: ImuStream) -> Iterator[Estimate]:
+def replay(recording: ImuRecording, stream: PairedStream[E]) -> Iterator[E]:
     """The estimates of ``recording``, in order; fields and readings go in as the player publishes them."""
     for i, stamp in enumerate(recording.stamps_ns.tolist()):
         if recording.mag is not None:

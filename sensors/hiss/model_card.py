@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 
 from knuckle.core import cards
@@ -96,11 +97,16 @@ def require_exported(folder: Path, card: SensorCard, name: str) -> Path:
 def model_folder(name: str, *, where: str = "--model") -> Path:
     """The folder of a model: a folder with a card, a run's folder, or one of those that come with knuckle."""
     path = Path(name)
+    if path.name == CARD:
+        path = path.parent
     for folder in (path / "model", path, TRAINED / name):
         if name and (folder / CARD).is_file():
             return folder
-    known = ", ".join(trained_names()) or "none comes with this version"
-    raise InputError(f"no model '{name}'", where=where, right=f"the folder of a run or a model, or of: {known}")
+    names = trained_names()
+    near = get_close_matches(path.name, names, n=1)
+    hint = f"did you mean '{near[0]}'? " if near else ""
+    known = ", ".join(names) or "none comes with this version"
+    raise InputError(f"no model '{name}'", where=where, right=f"{hint}the folder of a run or a model, or of: {known}")
 
 
 TRAINED = Path(__file__).resolve().parent.parent / "trained"

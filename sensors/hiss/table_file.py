@@ -31,6 +31,16 @@ def read_columns(path: Path, columns: Sequence[str]) -> Array:
     return np.array(rows, dtype=np.float64)
 
 
+def header_of(path: Path) -> list[str]:
+    """The names in the first line of a CSV file; RecordingError where it cannot be read."""
+    try:
+        with open(path, newline="", encoding="utf-8-sig") as stream:
+            return [name.strip() for name in next(csv.reader(stream), [])]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        where, right = str(path), "a CSV file in UTF-8"
+        raise RecordingError(f"the file cannot be read ({error})", where=where, right=right) from error
+
+
 def stamps_of(column: Array, name: str, *, where: str) -> NDArray[np.int64]:
     """A time column as stamps in ns from 0 on; RecordingError where it does not increase or cannot be in its unit."""
     factor = next((f for end, f in UNITS_NS.items() if name.endswith(end)), 1e9)
@@ -79,7 +89,7 @@ def _mcap(path: Path, columns: Sequence[str]) -> list[list[float]]:
     from mcap_ros2.decoder import DecoderFactory
 
     where = str(path)
-    places = [_place(name, where) for name in columns[1:]]  # the first column is the time: that of the message
+    places = [column_place(name, where) for name in columns[1:]]  # the first column is the time: that of the message
     topics = {topic for topic, _ in places}
     newest, rows = [math.nan] * len(places), []
     try:
@@ -93,7 +103,7 @@ def _mcap(path: Path, columns: Sequence[str]) -> list[list[float]]:
             for _, channel, message, decoded in reader.iter_decoded_messages(topics=sorted(topics)):
                 for k, (topic, field) in enumerate(places):
                     if topic == channel.topic:
-                        newest[k] = _value(decoded, field, columns[k + 1], where)
+                        newest[k] = field_value(decoded, field, columns[k + 1], where)
                 if channel.topic == places[0][0] and not any(map(math.isnan, newest)):
                     rows.append([message.log_time * _unit(columns[0]), *newest])
     except (OSError, McapError, ValueError) as error:
@@ -106,14 +116,16 @@ def _unit(name: str) -> float:
     return 1.0 / next((f for end, f in UNITS_NS.items() if name.endswith(end)), 1e9)
 
 
-def _place(name: str, where: str) -> tuple[str, list[str]]:
+def column_place(name: str, where: str) -> tuple[str, list[str]]:
+    """Topic and path of a column ``topic:field``; RecordingError where it is none."""
     topic, colon, field = name.partition(":")
     if not (topic and colon and field):
         raise RecordingError(f"'{name}' is no column", where=where, right="topic:field, as /imu:angular_velocity.x")
     return topic, [part for part in re.split(r"[.\[\]]+", field) if part]
 
 
-def _value(message: Any, field: list[str], name: str, where: str) -> float:
+def field_value(message: Any, field: list[str], name: str, where: str) -> float:
+    """The number at the path ``field`` of a message; RecordingError where there is none."""
     value = message
     for part in field:
         if part.isdigit():

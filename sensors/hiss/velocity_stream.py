@@ -58,9 +58,7 @@ class VelocityStream:
         classical = turn @ slow, turn @ np.diag(np.square(DEVIATION)) @ turn.T
         if not self._level:
             return replace(found, classical=classical)
-        return replace(
-            found, mean=turn @ found.mean, covariance=turn @ found.covariance @ turn.T, classical=classical
-        )
+        return replace(found, mean=turn @ found.mean, covariance=turn @ found.covariance @ turn.T, classical=classical)
 
     def state(self) -> bytes:
         """All that the next `push` depends on."""

@@ -28,7 +28,7 @@ COMMANDS: dict[str, Command] = {
     "doctor": Command("what this machine can do, and what to install", "knuckle_ros.commands.doctor:doctor"),
     "demo": Command("a simulated hand turns objects, on a page in the browser", "knuckle_ros.commands.run:demo"),
     "run": Command("run a graph of nodes and watch over it", "knuckle_ros.commands.run:run"),
-    "stream": Command("play a recorded sensor stream and estimate from it", "knuckle_ros.commands.stream:stream"),
+    "stream": Command("estimate from a sensor stream, recorded or live", "knuckle_ros.commands.stream:stream"),
     "record": Command("write what is on the bus to an MCAP file", "knuckle_ros.commands.record:record"),
     "replay": Command("give the outputs of a recording again, bit for bit", "knuckle_ros.commands.replay:replay"),
     "collect": Command(
@@ -93,6 +93,9 @@ COMMANDS: dict[str, Command] = {
     ),
     "bench ssm": Command("time state-space layers beside torch and onnxruntime", "knuckle.nn.commands:bench_ssm"),
     "bench soak": Command("a whole graph under random faults, for long", "knuckle_ros.commands.bench_soak:bench_soak"),
+    "bench stream": Command(
+        "a trained model at an IMU's rate beside the demo", "knuckle_ros.commands.bench_stream:bench_stream"
+    ),
     "bench bus": Command("time the bus: commands and depth frames", "knuckle_ros.commands.bench_bus:bench_bus"),
 }
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from types import FrameType
 
 import rclpy
@@ -17,11 +17,11 @@ from knuckle_ros.executor import HostExecutor
 
 
 @contextlib.contextmanager
-def joined_bus(domain: int) -> Iterator[Callable[[Node, Callable[[], bool]], bool]]:
+def joined_bus(domain: int) -> Iterator[Callable[[Node | Sequence[Node], Callable[[], bool]], bool]]:
     """Join ROS domain ``domain``, on this machine alone.
 
-    Yields ``serve(node, done)``, which serves the node until ``done()`` (True) or SIGINT or SIGTERM (False). Signals
-    only set a flag, so that what the command has opened is closed in order.
+    Yields ``serve(node, done)``, which serves the node, or several, until ``done()`` (True) or SIGINT or SIGTERM
+    (False). Signals only set a flag, so that what the command has opened is closed in order.
     """
     os.environ["ROS_DOMAIN_ID"] = str(domain)
     os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
@@ -30,9 +30,10 @@ def joined_bus(domain: int) -> Iterator[Callable[[Node, Callable[[], bool]], boo
     def note(number: int, _: FrameType | None) -> None:
         told.append(number)
 
-    def serve(node: Node, done: Callable[[], bool]) -> bool:
+    def serve(node: Node | Sequence[Node], done: Callable[[], bool]) -> bool:
         executor = HostExecutor(get_default_context())
-        executor.add_node(node)
+        for one in [node] if isinstance(node, Node) else node:
+            executor.add_node(one)
         try:
             executor.spin(lambda: bool(told) or done())
         finally:

@@ -69,6 +69,7 @@ class Diagnostics:
             values = {
                 "rate_hz": f"{health.rate_hz:.1f}",
                 "latency_p50_ms": f"{1e3 * health.latency_p50_s:.2f}",
+                "latency_p99_ms": f"{1e3 * health.latency_p99_s:.2f}",
                 "latency_max_ms": f"{1e3 * health.latency_max_s:.2f}",
                 "drops": str(health.drops),
                 **self._values,

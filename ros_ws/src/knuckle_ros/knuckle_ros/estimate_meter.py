@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from rclpy.node import Node
 from sensor_msgs.msg import Imu
 
+from knuckle.sensors.recording import ImuRecording
 from knuckle_ros.imu_messages import LOSSLESS, is_valid, orientation_of
 from knuckle_ros.player_node import PlayerNode
 from knuckle_ros.wire import stamp_ns
@@ -19,9 +20,11 @@ class EstimateMeter:
     estimate came; ``orientations`` (N, 4) w x y z; ``valid`` (N,)."""
 
     def __init__(self, node: Node, stream: str, player: PlayerNode) -> None:
-        n = len(player.recording)
+        recording = player.recording
+        assert isinstance(recording, ImuRecording)
+        self.recording, n = recording, len(recording)
         self._player = player
-        self._row = {stamp: i for i, stamp in enumerate(player.recording.stamps_ns.tolist())}
+        self._row = {stamp: i for i, stamp in enumerate(recording.stamps_ns.tolist())}
         self.received_ns: NDArray[np.int64] = np.zeros(n, dtype=np.int64)
         self.orientations = np.full((n, 4), np.nan)
         self.valid = np.zeros(n, dtype=np.bool_)

@@ -24,7 +24,7 @@ from knuckle_ros.parameters import declare
 from knuckle_ros.wire import stamp_ns
 
 _STATE_PERIOD_NS = 1_000_000_000
-_REJECTED = ("nan", "backwards", "jumps", "surplus")
+_REJECTED = ("nan", "repeats", "backwards", "jumps", "surplus")
 _STALE_AFTER_S = 2  # of wall time: a simulated clock that waits for its planner stands still for less
 
 

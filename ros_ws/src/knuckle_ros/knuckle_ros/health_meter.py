@@ -9,10 +9,11 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Health:
-    """Rate of outputs in Hz, their median and largest latency in s (NaN without one), and drops since start."""
+    """Rate of outputs in Hz, their median, 99th percentile and largest latency in s (NaN without), drops since start."""
 
     rate_hz: float
     latency_p50_s: float
+    latency_p99_s: float
     latency_max_s: float
     drops: int
 
@@ -41,6 +42,7 @@ class HealthMeter:
         return Health(
             rate_hz=len(self._outputs) / self.window_s,
             latency_p50_s=latencies[len(latencies) // 2] if latencies else math.nan,
+            latency_p99_s=latencies[min(len(latencies) - 1, len(latencies) * 99 // 100)] if latencies else math.nan,
             latency_max_s=latencies[-1] if latencies else math.nan,
             drops=self.drops,
         )

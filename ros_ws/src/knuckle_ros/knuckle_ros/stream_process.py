@@ -10,7 +10,7 @@ import gc
 import json
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -22,7 +22,7 @@ from rclpy.utilities import get_default_context
 
 from knuckle.core.config import from_mapping
 from knuckle.core.errors import BusError, KnuckleError
-from knuckle.sensors import broad
+from knuckle.sensors import imu_file
 from knuckle.sensors.replay_stream import digest, score
 from knuckle_ros import estimator_node, player_node
 from knuckle_ros.child_process import ParentLink
@@ -33,23 +33,28 @@ from knuckle_ros.player_node import PlayerNode
 
 STREAM = "recording"
 _LOOK_S = 0.05
-_PROGRESS_S = 0.25
-_QUIET_S = 2.0  # estimates that have not come so long after the last sample will not come
+PROGRESS_S = 0.25
+"""How often the player tells how far it is."""
+QUIET_S = 2.0
+"""Estimates that have not come so long after the last sample will not come."""
 
 
-class _OnTheBus(Protocol):
+class OnTheBus(Protocol):
+    """A node of ours, which leaves the bus when it is closed."""
+
     node: Node
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """Leave the bus."""
 
 
-def main() -> int:
-    """Run one of the two until it is done or its parent ends it."""
+def main(roles: Mapping[str, Callable[[ParentLink, dict[str, Any]], None]]) -> int:
+    """Run the one of ``roles`` that the command line names until it is done or its parent ends it."""
     role, settings, parent = sys.argv[1:]
     link = ParentLink(int(parent))
     rclpy.init(args=["--ros-args", "--disable-external-lib-logs"], signal_handler_options=SignalHandlerOptions.NO)
     try:
-        {"player": _play, "estimator": _estimate}[role](link, json.loads(settings))
+        roles[role](link, json.loads(settings))
     except KnuckleError as error:
         link.say("trouble", text=str(error))
         return error.exit_code
@@ -58,7 +63,7 @@ def main() -> int:
     return 0
 
 
-def _spin(link: ParentLink, bus: _OnTheBus, look: Callable[[], bool]) -> None:
+def spin(link: ParentLink, bus: OnTheBus, look: Callable[[], bool]) -> None:
     """Serve the node until ``look``, called some ten times a second, returns False, or the parent stops it."""
     executor = HostExecutor(get_default_context())
     executor.add_node(bus.node)
@@ -95,12 +100,12 @@ def _estimate(link: ParentLink, settings: dict[str, Any]) -> None:
             raise BusError("somebody else publishes it too", where="imu or magnetic_field", right=right)
         return True
 
-    _spin(link, estimator, look)
+    spin(link, estimator, look)
 
 
 def _play(link: ParentLink, settings: dict[str, Any]) -> None:
     config = from_mapping(player_node.Config, settings, where="player")
-    recording = broad.load(Path(config.file)).part(config.start_s, config.seconds)
+    recording = imu_file.load(Path(config.file)).part(config.start_s, config.seconds)
     player = PlayerNode("player", config, recording)
     meter = EstimateMeter(player.node, STREAM, player)
     told, started, next_word, quiet_since, received = False, False, 0.0, 0.0, 0
@@ -116,12 +121,12 @@ def _play(link: ParentLink, settings: dict[str, Any]) -> None:
             started = True
         if started and now >= next_word:
             link.say("progress", **_progress(player, meter))
-            next_word = now + _PROGRESS_S
+            next_word = now + PROGRESS_S
         if meter.received != received or not player.done.is_set():
             received, quiet_since = meter.received, now
-        return meter.received < len(recording) and now - quiet_since < _QUIET_S
+        return meter.received < len(recording) and now - quiet_since < QUIET_S
 
-    _spin(link, player, look)
+    spin(link, player, look)
     if player.done.is_set():
         link.say("result", **_result(player, meter))
 
@@ -139,7 +144,7 @@ def _progress(player: PlayerNode, meter: EstimateMeter) -> dict[str, Any]:
 
 def _result(player: PlayerNode, meter: EstimateMeter) -> dict[str, Any]:
     came = meter.received_ns > 0
-    errors, dropped = score(player.recording, player.recording.stamps_ns[came], meter.orientations[came])
+    errors, dropped = score(meter.recording, meter.recording.stamps_ns[came], meter.orientations[came])
     latencies = meter.latencies_ms()
     p50, p99, worst = np.percentile(latencies, [50, 99, 100]).tolist() if len(latencies) else [None] * 3
     return {
@@ -158,4 +163,4 @@ def _result(player: PlayerNode, meter: EstimateMeter) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(main({"player": _play, "estimator": _estimate}))

@@ -83,7 +83,7 @@ def _bench(seconds: float, domain: int) -> dict[str, float]:
                 f"camera.seconds={seconds + WARM_UP_S}",
             ]
         )
-        costs = _run(graph, domain, says(MEASURING), says(DONE), seconds, "")
+        costs = run_graph(graph, domain, says(MEASURING), says(DONE), seconds, "")
         return {**read_results(Path(folder)), **costs}
 
 
@@ -105,10 +105,10 @@ def _demo(seconds: float, domain: int) -> dict[str, float]:
     def over(processes: list[GraphProcess]) -> bool:
         return time.monotonic() > running[0] + DEMO_SETTLES_S + seconds
 
-    return _run(graph, domain, settled, over, DEMO_SETTLES_S + seconds, "demo")
+    return run_graph(graph, domain, settled, over, DEMO_SETTLES_S + seconds, "demo")
 
 
-def _run(
+def run_graph(
     graph: Graph,
     domain: int,
     begin: Callable[[list[GraphProcess]], bool],

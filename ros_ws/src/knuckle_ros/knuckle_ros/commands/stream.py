@@ -1,4 +1,4 @@
-"""`knuckle stream`: play a recorded sensor stream, estimate from it, and say how well and how fast."""
+"""`knuckle stream`: estimate from a sensor stream, recorded or live, and say how well and how fast."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import select
 import signal
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import FrameType
@@ -20,7 +20,7 @@ from tyro.conf import Positional, arg
 
 from knuckle.core.arguments import parse_arguments
 from knuckle.core.config import setting
-from knuckle.core.errors import BusError, RunError
+from knuckle.core.errors import BusError, InputError, RunError
 from knuckle.core.figures import require_writable
 from knuckle.sensors.orientation_estimators import ESTIMATORS
 from knuckle.sensors.recording import ImuRecording
@@ -31,32 +31,55 @@ from knuckle_ros.guardian import Guardian
 from knuckle_ros.run_members import MARK
 
 STREAM = "recording"
-_START_S = 20.0
+_START_S = 60.0  # a machine that is busy takes long to import what a process needs
 _SILENCE_S = 10.0
 
 
 @dataclass(frozen=True)
 class StreamConfig:
-    """Play a recording onto `imu` and `magnetic_field` at its own rate and estimate the sensor's orientation."""
+    """Estimate from a stream: a recording that is played at its own rate, or with --model live topics.
 
-    file: Annotated[str, arg(metavar="FILE", help="recording to play: a BROAD trial (.mat)"), Positional]
+    Without --model the orientation of an IMU, by a classical filter. With it what the model was trained for.
+    """
+
+    file: Annotated[
+        str, arg(metavar="FILE", help="BROAD trial (.mat), .csv, .mcap, or a skin's stroke; live without"), Positional
+    ] = ""
+    model: str = setting("", "a trained model: its name, or the folder of a run or a model")
     fast: bool = setting(False, "run the same code without waiting and without the bus: the same estimates")
     start: float = setting(0.0, "where in the recording to begin", low=0.0, high=1e6, unit="s")
-    seconds: float = setting(0.0, "how much of it to play, 0 for all", low=0.0, high=1e6, unit="s")
-    estimator: str = setting("vqf", "what estimates", choices=tuple(ESTIMATORS))
+    seconds: float = setting(0.0, "how much to play, or how long to run live; 0 for all", low=0.0, high=1e6, unit="s")
+    estimator: str = setting("vqf", "what estimates, or with --model stands beside it", choices=tuple(ESTIMATORS))
+    staggered: bool = setting(False, "with --model: an estimate at each of its samples, not every tenth")
+    streams: str = setting("", "live: names of streams, a,b: each hears a/imu and so on, and answers on a/estimate")
+    rate: float = setting(0.0, "live: rate of the samples; 0: found from the first ones", low=0.0, high=1e5, unit="Hz")
+    bind: str = setting("", "live, table: where columns come from: a=/topic:field.x,b=/topic:data[3]")
+    state: str = setting("", "with --model: file of a state to begin from")
+    keep: str = setting("", "with --model: file to write the last state to")
+    plot: str = setting("", "with --model: SVG file of the estimates beside the truth")
     domain: int = setting(-1, "ROS domain, -1 for ROS_DOMAIN_ID", low=-1, high=232)
     json: str = setting("", "file to write the figures to")
 
 
 def stream(argv: list[str]) -> int:
-    """Run the command; raises RecordingError, ConfigError, BusError, or RunError where a process died."""
-    from knuckle.sensors import broad
+    """Run the command; raises InputError, RecordingError, ConfigError, BusError, or RunError where a process died."""
+    from knuckle.sensors import imu_file
+    from knuckle_ros.commands.stream_film import is_film, stream_film
     from knuckle_ros.commands.stream_report import figures, show
 
+    if is_film(argv):
+        return stream_film(argv)
     config = parse_arguments(StreamConfig, argv, "knuckle stream")
-    if config.json:
-        require_writable(Path(config.json))
-    recording = broad.load(Path(config.file)).part(config.start, config.seconds)
+    for path in filter(None, (config.json, config.keep, config.plot)):
+        require_writable(Path(path))
+    if config.model:
+        from knuckle_ros.commands.stream_model import stream_model
+
+        return stream_model(config, argv)
+    if not config.file:
+        right = "FILE, or --model NAME to run a trained model on live topics"
+        raise InputError("neither a recording nor a model", where="knuckle stream", right=right)
+    recording = imu_file.load(Path(config.file)).part(config.start, config.seconds)
     result = _fast(recording, config.estimator) if config.fast else _live(config, recording)
     show(config.file, result)
     if config.json:
@@ -84,12 +107,22 @@ def _fast(recording: ImuRecording, estimator: str) -> dict[str, Any]:
 
 def _live(config: StreamConfig, recording: ImuRecording) -> dict[str, Any]:
     from knuckle.sensors.replay_stream import stream_config
+
+    player = {"file": config.file, "start_s": config.start, "seconds": config.seconds}
+    estimator = {**asdict(stream_config(recording, config.estimator)), "stream": STREAM}
+    settings = {"estimator": estimator, "player": player}
+    return play("knuckle_ros.stream_process", settings, config.domain, len(recording))
+
+
+def play(
+    module: str, settings: Mapping[str, Mapping[str, Any]], domain: int, samples: int, last: str = ""
+) -> dict[str, Any]:
+    """Run a process of ``module`` for each role of ``settings``, the player among them; what the player says at the
+    end, and after it what the role ``last`` does when it is told to go."""
     from knuckle_ros.commands.stream_report import progress
 
-    if importlib.util.find_spec("rclpy") is None:
-        right = "pip install 'knuckle[ros]', or add --fast, which needs no bus"
-        raise BusError("rclpy is not installed", where="knuckle stream", right=right)
-    domain, run = _domain(config.domain), uuid.uuid4().hex
+    require_bus()
+    domain, run = _domain(domain), uuid.uuid4().hex
     environment = {
         **os.environ,
         MARK: run,
@@ -97,18 +130,36 @@ def _live(config: StreamConfig, recording: ImuRecording) -> dict[str, Any]:
         "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST",
         "OMP_NUM_THREADS": "1",
     }
-    player = {"file": config.file, "start_s": config.start, "seconds": config.seconds}
-    estimator = {**asdict(stream_config(recording, config.estimator)), "stream": STREAM}
-    with domain_lock(domain, "stream"), _terminable(), progress(len(recording)) as tell:
+    with domain_lock(domain, "stream"), _terminable(), progress(samples) as tell:
         children: dict[str, ChildProcess] = {}
         began, guardian = time.time(), Guardian(run)
         try:
-            for role, settings in (("estimator", estimator), ("player", player)):
-                arguments = [role, json.dumps(settings)]
-                children[role] = ChildProcess("knuckle_ros.stream_process", arguments, environment)
-            return _follow(children, tell)
+            for role, values in settings.items():
+                children[role] = ChildProcess(module, [role, json.dumps(values)], environment)
+            result = _follow(children, tell)
+            if last:
+                children[last].tell("go")
+                result |= _word(children[last], last, "counts")
+            return result
         finally:
             _unhurried(lambda: _stop(list(children.values()), began, guardian))
+
+
+def require_bus() -> None:
+    """BusError where rclpy is missing."""
+    if importlib.util.find_spec("rclpy") is None:
+        right = "pip install 'knuckle[ros]', or add --fast, which needs no bus"
+        raise BusError("rclpy is not installed", where="knuckle stream", right=right)
+
+
+def _word(child: ChildProcess, role: str, wanted: str) -> dict[str, Any]:
+    """The event ``wanted`` of a process, those before it skipped."""
+    while (event := child.read_event()) is not None:
+        if event["event"] == "trouble":
+            raise BusError(event["text"])
+        if event["event"] == wanted:
+            return event
+    raise RunError(f"the process ended ({child.complaint()})", where=role, right="run it again")
 
 
 def _stop(children: list[ChildProcess], began: float, guardian: Guardian) -> None:

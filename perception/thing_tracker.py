@@ -140,6 +140,11 @@ class ThingTracker:
             one.motion.go(told.stamp_ns)
         now = [one.seen_ns == told.stamp_ns for one in known]
         centres = [one.centre if seen else one.motion.centre for one, seen in zip(known, now, strict=True)]
+        sizes = [one.size for one in known]
+        if not self._in_space:
+            # Boxes of an image are told as the tracker blends and predicts them, so that they score as its own.
+            centres = [np.append(told.boxes[k, :2], 0.0) for k in rows]
+            sizes = [np.append(told.boxes[k, 2:], 0.0) for k in rows]
         variances = [
             one.motion.noise if seen else one.motion.position_variance for one, seen in zip(known, now, strict=True)
         ]
@@ -153,6 +158,6 @@ class ThingTracker:
             centre_variance=np.array(variances),
             velocities=np.array([one.motion.velocity for one in known]).reshape(-1, 3),
             velocity_variance=np.array([one.motion.velocity_variance for one in known]),
-            sizes=np.array([one.size for one in known]).reshape(-1, 3),
+            sizes=np.array(sizes).reshape(-1, 3),
             coasted_s=np.array([(told.stamp_ns - one.seen_ns) * 1e-9 for one in known]),
         )

@@ -24,7 +24,7 @@ from knuckle.perception.pipeline import Sight
 from knuckle.perception.things import Things
 from knuckle.perception.view_config import ViewConfig
 from knuckle.sim.objects import object_shape
-from knuckle_ros.bus_qos import JOINTS_OF_FRAME, LATCHED, NEWEST
+from knuckle_ros.bus_qos import DEPTH, JOINTS_OF_FRAME, LATCHED, NEWEST
 from knuckle_ros.diagnostics import Diagnostics, Level
 from knuckle_ros.host_context import HostContext
 from knuckle_ros.parameters import declare
@@ -73,7 +73,7 @@ class BlobNode:
         self._diagnostics.level(Level.STALE, "no depth images")
         for topic, kind, qos in (
             (JOINTS_TOPIC, JointState, JOINTS_OF_FRAME),
-            (CAMERA_INFO, CameraInfo, NEWEST),
+            (CAMERA_INFO, CameraInfo, DEPTH),
             (IMAGE, Image, NEWEST),
         ):
             self.node.create_subscription(kind, topic, self._listener(topic), qos)

@@ -11,6 +11,7 @@ from rclpy.node import Node
 
 from knuckle.core.config import setting
 from knuckle.core.errors import InputError
+from knuckle.motion.forecast_mixture import ForecastMixture
 from knuckle.motion.forecaster import Forecaster
 from knuckle.motion.forecaster_config import ForecasterConfig
 from knuckle.motion.track_memory import TrackMemory
@@ -26,9 +27,12 @@ from knuckle_ros.wire import stamp_ns
 
 @dataclass(frozen=True)
 class Config(ForecasterConfig):
-    """Parameters of the forecast node; those of the forecaster in the unit of the tracks, m or px."""
+    """Parameters of the forecast node."""
 
     frame: str = setting("", "frame of reference of tracks; empty for that of the first that come")
+    unit_m: float = setting(
+        1.0, "1 for tracks in metres; in an image, what a pixel spans", low=1e-6, high=10.0, unit="m"
+    )
     every_frame: bool = setting(False, "frames that lag are used too; else only the newest is")
     rows: int = setting(12, "frames of the past that are looked at", low=1, high=200)
     gap_s: float = setting(1.0, "after a gap of so long the past is forgotten", low=0.01, high=60.0, unit="s")
@@ -66,7 +70,7 @@ class ForecastNode:
         told = Forecasts(header=message.header)
         if past.ids:
             try:
-                forecast = self.forecaster.forecast(past.history, past.dt_s)
+                forecast = in_units(self.forecaster.forecast(past.history * self.config.unit_m, past.dt_s), self.config)
             except InputError as error:
                 self._judge.dropped(str(error))
                 return
@@ -92,6 +96,12 @@ class ForecastNode:
                 points.append(point)
                 seen.append(track.coasted <= 0.0)
         return labels, np.array(points, dtype=np.float64).reshape(-1, 3), np.array(seen, dtype=bool)
+
+
+def in_units(told: ForecastMixture, config: Config) -> ForecastMixture:
+    """A forecast in metres, in the unit of the tracks."""
+    u = config.unit_m
+    return ForecastMixture(told.times_s, told.probability, told.mean / u, told.covariance / (u * u))
 
 
 def build(name: str, config: Config, context: HostContext) -> ForecastNode:

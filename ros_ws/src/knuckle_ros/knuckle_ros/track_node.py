@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from knuckle_msgs.msg import Detections, Tracks
 from rclpy.node import Node
@@ -13,8 +12,6 @@ from knuckle.core.config import setting
 from knuckle.perception.centre_filter import CentreConfig
 from knuckle.perception.thing_tracker import IN_SPACE, ThingTracker
 from knuckle.perception.things import only_usable
-from knuckle.perception.tracking.motion_model import MotionModel
-from knuckle.perception.tracking.tracker_config import TrackerConfig
 from knuckle_ros.bus_qos import NEWEST, STREAM
 from knuckle_ros.diagnostics import Diagnostics, Level
 from knuckle_ros.frame_judge import FrameJudge
@@ -22,8 +19,6 @@ from knuckle_ros.host_context import HostContext
 from knuckle_ros.parameters import declare
 from knuckle_ros.steady_timer import steady_timer
 from knuckle_ros.thing_messages import detections_of, tracks_msg
-
-IMAGE_TUNED = "tuned"
 
 
 @dataclass(frozen=True)
@@ -35,7 +30,7 @@ class Config(CentreConfig):
     in_image: bool = setting(False, "detections are boxes of an image, in px")
     every_frame: bool = setting(False, "frames that lag are used too; else only the newest is")
     classes: str = setting("", "classes that are known, with commas between; empty for every one")
-    model: str = setting("", "motion model of `knuckle eval tracker`, as tuned for boxes; empty for things in space")
+    model: str = setting("bytetrack", "in an image: motion model, as tuned (see `knuckle eval tracker`)")
     reach_m: float = setting(0.03, "in space: things count as wider by this on each side", low=0.0, high=1.0, unit="m")
     coast_s: float = setting(0.4, "in space: what is not seen is told for so long", low=0.0, high=10.0, unit="s")
     memory_s: float = setting(1.0, "in space: what is not seen is remembered for so long", low=0.0, high=60.0, unit="s")
@@ -79,24 +74,12 @@ class TrackNode:
 
 def make_tracker(config: Config) -> ThingTracker:
     """The tracker of a configuration. InputError for an unknown model, or weights that cannot be read."""
-    frame_s = 1.0 / config.rate_hz
-    if not config.model:
-        settings: Mapping[str, object] = {**vars(IN_SPACE), "coast_s": config.coast_s, "memory_s": config.memory_s}
-        tracker, model = TrackerConfig(**settings), None  # type: ignore[arg-type]
-    else:
-        tracker, model = tuned_model(config.model, frame_s)
-    in_space = not config.in_image
-    return ThingTracker(frame_s, in_space=in_space, model=model, tracker=tracker, centre=config, reach_m=config.reach_m)
+    if config.in_image:
+        from knuckle_ros.film_tracker import film_tracker
 
-
-def tuned_model(name: str, frame_s: float) -> tuple[TrackerConfig, MotionModel]:
-    """A motion model that ships, with its tuned settings."""
-    from knuckle.perception.tracking.evaluation import tuned_of
-    from knuckle.perception.tracking.rivals import rival, weights_of
-    from knuckle.perception.tracking.weights_folder import SHIPPED
-
-    tuned = tuned_of(name, SHIPPED)
-    return tuned.config(frame_s), rival(name).make(frame_s, tuned.motion, weights_of(name, SHIPPED))
+        return film_tracker(config.model or "bytetrack", config.rate_hz, config)
+    tracker = replace(IN_SPACE, coast_s=config.coast_s, memory_s=config.memory_s)
+    return ThingTracker(1.0 / config.rate_hz, tracker=tracker, centre=config, reach_m=config.reach_m)
 
 
 def build(name: str, config: Config, context: HostContext) -> TrackNode:

@@ -66,7 +66,7 @@ class WatchView:
                 f"/watch/{k}/ahead{j}",
                 color=palette.FORECAST,
                 subdivisions=2,
-                opacity=0.32 - 0.04 * j,
+                opacity=0.16 - 0.02 * j,
                 cast_shadow=False,
                 visible=False,
             )

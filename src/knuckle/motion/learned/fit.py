@@ -49,6 +49,8 @@ class Fit:
         rng = np.random.default_rng([training.seed, 0])
         chosen = rng.permutation(len(train))[: max(1, round(learn.data_share * len(train)))]
         self.examples, self.validation = Examples(train.take(chosen)), Examples(validation)
+        same = np.bincount(train.track[chosen])[train.track[chosen]] if learn.balance else np.ones(len(chosen))
+        self._chance = (1 / same) / (1 / same).sum()
         rows, steps = train.history.shape[1], train.future.shape[1]
         self.net = make_net(training.net, rows, steps, train.dt_s, training.seed)
         self.optimiser = torch.optim.AdamW(self.net.parameters(), lr=learn.rate, weight_decay=learn.decay)
@@ -67,7 +69,8 @@ class Fit:
         """One step; its figures, and every ``check_every`` the validation's. RunError where the loss is not finite."""
         begun, learn = time.process_time(), self.training.learn
         rng = np.random.default_rng([self.training.seed, 1, self.updates])
-        rows = torch.from_numpy(rng.integers(0, len(self.examples), min(learn.batch, 2 * len(self.examples))))
+        count = min(learn.batch, 2 * len(self.examples))
+        rows = torch.from_numpy(rng.choice(len(self.examples), count, p=self._chance))
         features, future = self.examples.features[rows], self.examples.future[rows]
         if learn.mirror:
             side = torch.from_numpy(np.where(rng.random(len(rows)) < 0.5, -1.0, 1.0).astype(np.float32))[:, None]

@@ -62,8 +62,13 @@ def interval(values: Array, track: Ints, rng: np.random.Generator) -> tuple[floa
     owners, where = np.unique(track, return_inverse=True)
     counts = np.bincount(where, minlength=len(owners)).astype(np.float64)
     sums = np.stack([np.bincount(where, row, minlength=len(owners)) for row in values])
-    seeds = rng.integers(0, len(values), (RESAMPLES, len(values)))
-    drawn = rng.integers(0, len(owners), (RESAMPLES, len(owners)))
-    means = np.array([sums[np.ix_(s, t)].mean(0).sum() / counts[t].sum() for s, t in zip(seeds, drawn, strict=True)])
+    by_seed = _times_drawn(rng, len(values))
+    by_track = _times_drawn(rng, len(owners))
+    means = ((by_seed @ sums) * by_track).sum(1) / (len(values) * (by_track @ counts))
     low, high = np.quantile(means, (0.025, 0.975))
     return float(low), float(high)
+
+
+def _times_drawn(rng: np.random.Generator, many: int) -> Array:
+    """How often each of ``many`` is among as many drawn with repetition: (RESAMPLES, many)."""
+    return rng.multinomial(many, np.full(many, 1 / many), RESAMPLES).astype(np.float64)

@@ -41,6 +41,7 @@ class LearnConfig:
     clip: float = setting(5.0, "norm at which gradients are cut", low=1e-3, high=1e6)
     nearest: float = setting(0.1, "weight of the nearest mode's mean distance, nats to the m", low=0.0, high=100.0)
     mirror: bool = setting(True, "half of the windows of an update are seen in a mirror")
+    balance: bool = setting(False, "tracks are drawn as often as each other, not windows")
     check_every: int = setting(10, "updates from one validation to the next", low=1, high=1_000_000)
     patience: int = setting(8, "validations without a better one that end the training", low=1, high=1_000_000)
     data_share: float = setting(1.0, "share of the training windows that is used", low=1e-4, high=1.0)

@@ -1,0 +1,1 @@
+"""Forecasters that come along, trained on simulated traffic alone: `LearnedForecaster("traffic")`."""

@@ -66,7 +66,7 @@ def stream_film(argv: list[str]) -> int:
 
         player = {**asdict(source), "speed": config.speed}
         forecaster = {"every_frame": True, **_PIXELS}
-        settings = {"tracker": tracker, "forecaster": forecaster, "player": player}
+        settings: dict[str, dict[str, Any]] = {"tracker": tracker, "forecaster": forecaster, "player": player}
         result = play("knuckle_ros.film_process", settings, config.domain, len(film))
     _show(film.truth.name, result)
     if config.json:

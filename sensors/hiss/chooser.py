@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import nn
 
@@ -11,16 +13,20 @@ from knuckle.sensors.hiss.trial import CHUNK
 
 
 class Chooser(nn.Module):
-    """``network`` with its weights settled by ``choice``; the numbers of the choice belong to the card."""
+    """``network`` with its weights settled by ``choice``, whose numbers are the card's; ``prior``: the first logs of weights."""
 
     scale: torch.Tensor
     offset: torch.Tensor
 
-    def __init__(self, network: Hiss | Flat, choice: Choice) -> None:
+    def __init__(self, network: Hiss | Flat, choice: Choice, prior: Sequence[float] = ()) -> None:
         super().__init__()
         self.network, self.columns = network, list(choice.columns)
         self.register_buffer("scale", torch.from_numpy(choice.scale).float(), persistent=False)
         self.register_buffer("offset", torch.from_numpy(choice.offset).float(), persistent=False)
+        if prior:
+            last = network.high if isinstance(network, Hiss) else network.low
+            with torch.no_grad():
+                last.decode.bias[: len(prior)] = torch.tensor(prior)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(B, L, features) to (B, L / 10, 2)."""

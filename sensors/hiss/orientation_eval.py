@@ -15,7 +15,6 @@ from knuckle.sensors import broad
 from knuckle.sensors.hiss.box_mean import SLACK_NS, box_mean, periods
 from knuckle.sensors.hiss.features import features
 from knuckle.sensors.hiss.gaussian_factors import factors
-from knuckle.sensors.hiss.heading_gate import gated
 from knuckle.sensors.hiss.model_files import SensorModel
 from knuckle.sensors.hiss.orientation_task import RATE_HZ, filtered
 from knuckle.sensors.hiss.pieces import Piece
@@ -26,8 +25,8 @@ from knuckle.sensors.orientation_error import OrientationRmse, rmse
 from knuckle.sensors.recording import ImuRecording
 
 Array = NDArray[np.float64]
-METHODS = ("model", "vqf", "hard_iron", "vqf_slow", "hard_iron_slow")
-"""The model; VQF as it comes and corrected for hard iron; both with a magnetometer of `SLOW_S`."""
+METHODS = ("model", "vqf", "hard_iron", "hard_iron_slow")
+"""The model; VQF as it comes, corrected for hard iron, and corrected with a magnetometer of `SLOW_S`."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +54,7 @@ def score(model: SensorModel, recording: ImuRecording, name: str) -> Orientation
         raise InputError("no optical truth", where=name, right="a BROAD trial")
     made = filtered(recording)
     turn = corrections(model, recording, made.rows)
-    filters = (made.vqf, made.rival, made.slow, made.slow_rival)
+    filters = (made.vqf, made.rival, made.slow_rival)
     estimates = dict(zip(METHODS, (turned(made.vqf, turn), *filters), strict=True))
     errors = {m: rmse(estimates[m], recording.truth, recording.movement) for m in METHODS}
     return OrientationScore(name, "undisturbed" not in name, errors)
@@ -68,10 +67,7 @@ def corrections(model: SensorModel, recording: ImuRecording, rows: Array) -> Arr
     k = len(read) // CHUNK
     nothing = np.zeros(k, dtype=np.bool_)
     raw = outputs(model.network, [Piece(read[: k * CHUNK], np.zeros((k, 1)), nothing, nothing)])[0]
-    z, lower = factors(raw)
-    mean = card.targets.back(z)[:, 0]
-    deviation = card.temperature * card.targets.scale[0] * np.abs(lower[:, 0, 0])
-    taken = np.concatenate([[0.0], gated(mean, deviation)])
+    taken = np.concatenate([[0.0], card.targets.back(factors(raw)[0])[:, 0]])
     over = ends[CHUNK - 1 : k * CHUNK : CHUNK]
     newest = np.searchsorted(over - SLACK_NS, recording.stamps_ns, side="right")
     return np.asarray(taken[newest])

@@ -1,4 +1,4 @@
-"""VQF corrected by a learned model, as a streaming estimator: VQF itself wherever the model is not sure."""
+"""VQF corrected by a learned model, as a streaming estimator: VQF alone where the model leaves its range."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from knuckle.sensors import estimator_state
 from knuckle.sensors.estimator import Array, Estimate, ImuSample
 from knuckle.sensors.hard_iron import HardIron, HardIronConfig
 from knuckle.sensors.hiss.box_mean import BoxMean
-from knuckle.sensors.hiss.heading_gate import GateConfig, gated
 from knuckle.sensors.hiss.known_range import trouble
 from knuckle.sensors.hiss.orientation_task import RATE_HZ, SLOW_S, channels, heading_between
 from knuckle.sensors.hiss.state_estimate import StateEstimate
@@ -30,17 +29,17 @@ class CorrectedVqf:
     The correction of a chunk holds until the next one is over. InputError for a model of another task.
     """
 
-    def __init__(self, model: SensorStream, rate_hz: float, gate: GateConfig | None = None) -> None:
+    def __init__(self, model: SensorStream, rate_hz: float) -> None:
         if model.card.channels != channels():
             task = model.card.training.task.get("name")
             right = "a model of the task orientation"
             raise InputError(f"a model of the task {task}", where=model.card.card.name, right=right)
-        self._model, self._gate, self._rate_hz = model, gate or GateConfig(), rate_hz
+        self._model, self._rate_hz = model, rate_hz
         config = HardIronConfig()
         self._every = max(1, round(config.period_s * rate_hz))
         self._iron, self._since = HardIron(config), 0
         self._vqf, dt = VqfEstimator(VqfConfig(rate_hz=rate_hz)), 1.0 / rate_hz
-        self._others = {"rival": VQF(dt), "slow": VQF(dt, tauMag=SLOW_S), "slow_rival": VQF(dt, tauMag=SLOW_S)}
+        self._others = {"rival": VQF(dt), "slow_rival": VQF(dt, tauMag=SLOW_S)}
         self._mean = BoxMean(RATE_HZ, len(channels().inputs))
         self._delta, self._begun = 0.0, False
         self._turn, self._variance, self._lost = 0.0, math.nan, False
@@ -81,15 +80,14 @@ class CorrectedVqf:
         """Take the newest correction, or none where the model has left its range."""
         self._lost = bool(trouble(found, self._model.card))
         self._variance = math.nan if self._lost else float(found.covariance[0, 0])
-        sure = not self._lost
-        self._turn = float(gated(found.mean[0], np.sqrt(self._variance), self._gate)) if sure else 0.0
+        self._turn = 0.0 if self._lost else float(found.mean[0])
 
     def _row(self, q: Array, sample: ImuSample, mag: Array) -> Array:
         """The model's inputs at a sample, as `orientation_task.filtered` has them."""
         bias = self._iron.bias
         clean = mag - bias
-        for name, other in self._others.items():
-            other.update(sample.gyr, sample.acc, mag if name == "slow" else clean)
+        for other in self._others.values():
+            other.update(sample.gyr, sample.acc, clean)
         delta = float(heading_between(self._vqf.without_field(), q))
         step = (delta - self._delta + math.pi) % (2.0 * math.pi) - math.pi if self._begun else 0.0
         self._delta, self._begun = delta, True

@@ -7,13 +7,13 @@ field_e, n, u          the field as read, turned by VQF's orientation: (0, n, -d
 clean_e, n, u          the same less the hard iron that the rival believes
 turn_e, n, u           the angular rate
 rival                  the heading of the hard-iron rival less VQF's
-slow, slow_rival       that of both with a magnetometer of 30 s in place of VQF's 9 s, less VQF's
+slow_rival             the same with a magnetometer of 15 s in place of VQF's 9 s
 pull                   how fast VQF's magnetometer turns its heading against the gyroscope's
 disturbed              whether VQF takes the field for disturbed
 iron                   how much hard iron the rival believes
 
 The target is the turn about the vertical that brings VQF's estimate to the optical truth (BROAD, CC BY 4.0). The
-estimate lies among the four headings: VQF's own, which is 0, and the `CANDIDATES`. A slow magnetometer averages over
+estimate lies among three headings: VQF's own, which is 0, and the `CANDIDATES`. A slow magnetometer averages over
 the field of more places and is the better one on undisturbed trials, as long as the gyroscope's bias is known; a fast
 one where the sensor rests or a magnet goes.
 """
@@ -43,9 +43,11 @@ from knuckle.sensors.recording import ImuRecording
 Array = NDArray[np.float64]
 RATE_HZ = 50.0
 _UT = 1e6
-SLOW_S = 30.0
-"""VQF's time constant of the magnetometer in the slow filters."""
-CANDIDATES = ("rival", "slow", "slow_rival")
+SLOW_S = 15.0
+"""VQF's time constant of the magnetometer in the slow filter."""
+CANDIDATES = ("rival", "slow_rival")
+PRIOR = (-2.0, 0.0, 0.0)
+"""Logs of the weights that training begins from: the rival is VQF itself until it finds iron."""
 FLOOR_RAD = 0.01
 """An error that no longer matters, beside which a trial's is weighed."""
 
@@ -70,11 +72,10 @@ def channels() -> Channels:
 @dataclass(frozen=True)
 class Filtered:
     """What the filters made of a recording of N samples: orientations (N, 4) of VQF, of its hard-iron rival and of
-    both made slow, and the model's inputs before they are averaged, (N, 15)."""
+    that one made slow, and the model's inputs before they are averaged, (N, 14)."""
 
     vqf: Array
     rival: Array
-    slow: Array
     slow_rival: Array
     rows: Array
 
@@ -89,7 +90,6 @@ def filtered(recording: ImuRecording) -> Filtered:
     clean = np.ascontiguousarray(mag - bias)
     q = np.asarray(plain["quat9D"])
     rival = _heading_of(VQF(dt), recording, clean)
-    slow = _heading_of(VQF(dt, tauMag=SLOW_S), recording, mag)
     slow_rival = _heading_of(VQF(dt, tauMag=SLOW_S), recording, clean)
     pull = np.diff(np.unwrap(plain["delta"]), prepend=plain["delta"][:1]) / dt
     rows = np.concatenate(
@@ -100,7 +100,6 @@ def filtered(recording: ImuRecording) -> Filtered:
             np.stack(
                 [
                     heading_between(q, rival),
-                    heading_between(q, slow),
                     heading_between(q, slow_rival),
                     pull,
                     np.asarray(plain["magDistDetected"], dtype=np.float64),
@@ -111,7 +110,7 @@ def filtered(recording: ImuRecording) -> Filtered:
         ],
         axis=1,
     )
-    return Filtered(q, rival, slow, slow_rival, rows)
+    return Filtered(q, rival, slow_rival, rows)
 
 
 def _heading_of(vqf: VQF, recording: ImuRecording, mag: Array) -> Array:

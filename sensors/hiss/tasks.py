@@ -26,7 +26,7 @@ class Task:
     ``load`` makes trials of a folder (or a file), ``load_training`` variants of them too; ``split`` divides them;
     ``augment`` varies them in training; ``features`` and ``learn`` are what a training begins from; ``data`` and
     ``licence`` go into the card; inputs of ``derived`` may be constant in a recording; where there are ``candidates``,
-    which are inputs, the estimate lies among them and 0.
+    which are inputs, the estimate lies among 0 and them, with ``prior`` logs of weights to begin from.
     """
 
     facts: dict[str, Any]
@@ -41,6 +41,7 @@ class Task:
     licence: str
     derived: tuple[str, ...] = ()
     candidates: tuple[str, ...] = ()
+    prior: tuple[float, ...] = ()
 
     @property
     def name(self) -> str:
@@ -85,7 +86,7 @@ def _velocity(options: Mapping[str, str]) -> Task:
 
 def _orientation(options: Mapping[str, str]) -> Task:
     _only(options, {"variants", "split"})
-    text, split = options.get("variants", "4"), options.get("split", "fixed")
+    text, split = options.get("variants", "6"), options.get("split", "fixed")
     if not text.isdigit() or int(text) > 100:
         raise InputError(f"{text} variants", where="--options variants", right="a number from 0 to 100")
     if split not in splits.ORIENTATION:
@@ -98,9 +99,10 @@ def _orientation(options: Mapping[str, str]) -> Task:
         load_training=lambda folder: orientation_task.load_trials(folder, int(text)),
         augment=None,
         features=FeatureConfig(deltas=False),
-        learn=LearnConfig(window_s=40.0),
+        learn=LearnConfig(window_s=60.0),
         derived=(*orientation_task.CANDIDATES, "pull", "disturbed", "iron"),
         candidates=orientation_task.CANDIDATES,
+        prior=orientation_task.PRIOR,
         data=f"{_BROAD}, and {text} variants of each trial with simulated magnets",
         licence=_BROAD_LICENCE,
     )

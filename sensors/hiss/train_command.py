@@ -73,7 +73,7 @@ def train_hiss(argv: list[str]) -> int:
     from knuckle.sensors.hiss.trainer import Trainer
 
     torch.set_num_threads(config.threads)
-    trainer = Trainer(training, task.channels, parts, task.augment, task.candidates)
+    trainer = Trainer(training, task.channels, parts, task.augment, task.candidates, task.prior)
     if not folder.begun:
         folder.begin(training)
     folder.lock()

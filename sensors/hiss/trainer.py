@@ -34,7 +34,8 @@ RIGHT = "a lower rate; the last checkpoint is whole"
 class Trainer:
     """Learns as ``training`` says on ``parts.train``; ``parts.validation`` says when it is enough.
 
-    ``augment`` varies the training trials; ``candidates`` are inputs that the estimate is to lie among.
+    ``augment`` varies the training trials; ``candidates`` are inputs that the estimate is to lie among,
+    from weights whose logs are ``prior`` on.
     """
 
     def __init__(
@@ -44,6 +45,7 @@ class Trainer:
         parts: Parts,
         augment: Augment | None = None,
         candidates: tuple[str, ...] = (),
+        prior: tuple[float, ...] = (),
     ) -> None:
         self.training, self.channels, self.augment = training, channels, augment
         self.trials = _share(parts.train, training.learn.data_share, training.seed)
@@ -58,7 +60,7 @@ class Trainer:
         choice = choice_of(candidates, channels, self.inputs, self.targets, where="candidates")
         outs = gaussian_factors.outputs_of(len(channels.targets)) if choice is None else choice.outputs
         network = build(config.width(len(channels.inputs)), outs, model_name(training.model), training.sizes)
-        self.model: Hiss | Flat | Chooser = network if choice is None else Chooser(network, choice)
+        self.model: Hiss | Flat | Chooser = network if choice is None else Chooser(network, choice, prior)
         self.optimiser = torch.optim.AdamW(_wishes(self.model, training.learn))
         self.updates = self.epoch = self.at = self.best_epoch = 0
         self.best_mse = math.inf

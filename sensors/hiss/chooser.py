@@ -13,7 +13,7 @@ from knuckle.sensors.hiss.trial import CHUNK
 
 
 class Chooser(nn.Module):
-    """``network`` with its weights settled by ``choice``, whose numbers are the card's; ``prior``: the first logs of weights."""
+    """``network`` with its weights settled by ``choice``; ``prior`` are the logs of weights that learning begins from."""
 
     scale: torch.Tensor
     offset: torch.Tensor

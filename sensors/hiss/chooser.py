@@ -13,7 +13,7 @@ from knuckle.sensors.hiss.trial import CHUNK
 
 
 class Chooser(nn.Module):
-    """``network`` with its weights settled by ``choice``; ``prior`` are the logs of weights that learning begins from."""
+    """``network`` with its weights settled by ``choice``; ``prior`` are the logs of weights that training begins at."""
 
     scale: torch.Tensor
     offset: torch.Tensor

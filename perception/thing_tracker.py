@@ -16,6 +16,7 @@ from knuckle.hardware.spec.hand_spec import Array
 from knuckle.perception.centre_filter import CentreConfig, CentreFilter
 from knuckle.perception.things import Things
 from knuckle.perception.tracking.boxes import Ints, iou
+from knuckle.perception.tracking.candidates import Association
 from knuckle.perception.tracking.detections import Detections
 from knuckle.perception.tracking.motion_model import MotionModel
 from knuckle.perception.tracking.simple_motion import ConstantVelocity
@@ -82,10 +83,11 @@ class ThingTracker:
         tracker: TrackerConfig = IN_SPACE,
         centre: CentreConfig = A_THING,
         reach_m: float = 0.03,
+        association: Association | None = None,
     ) -> None:
         self._in_space, self._reach, self._memory_s = in_space, reach_m, tracker.memory_s
         self._centre = validate(centre, where="tracks")
-        self._tracker = Tracker(model or ConstantVelocity(frame_s, span=2), frame_s, tracker)
+        self._tracker = Tracker(model or ConstantVelocity(frame_s, span=2), frame_s, tracker, association)
         self._numbers: dict[str, int] = {}
         self._known: dict[int, _Known] = {}
         self._stamp_ns: int | None = None

@@ -1,4 +1,4 @@
-"""Which detection belongs to which track: overlaps, OC-SORT's directions, and the best assignment of both."""
+"""What associations are made of: the best assignment, and OC-SORT's directions."""
 
 from __future__ import annotations
 

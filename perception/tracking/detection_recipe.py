@@ -7,11 +7,11 @@ hash of what it made.
 from __future__ import annotations
 
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
-from knuckle.perception.tracking.boxes import Array, Flags
+from knuckle.perception.tracking.boxes import Array, Flags, Ints
 from knuckle.perception.tracking.detections import Detections
 from knuckle.perception.tracking.sequence import Sequence, digest_of
 
@@ -31,10 +31,12 @@ SMALLEST = 0.2
 
 @dataclass(frozen=True)
 class Detected:
-    """The detections of every frame, and which rows of the truth are among them (K,)."""
+    """The detections of every frame, which rows of the truth are among them (K,), and for every detection of each frame
+    the row of the truth that it is, -1 for a false one; empty where nobody knows."""
 
     frames: list[Detections]
     kept: Flags
+    rows: list[Ints] = field(default_factory=list)
 
 
 def detect(truth: Sequence, seed: int) -> Detected:
@@ -47,7 +49,7 @@ def detect(truth: Sequence, seed: int) -> Detected:
     boxes[:, 2:] = np.maximum(boxes[:, 2:], SMALLEST * truth.boxes[:, 2:])
     mean = TRUE_SCORE - BURST_SCORE_LOSS * near
     scores = np.clip(rng.normal(mean, SCORE_SPREAD), 0.0, 1.0)
-    frames = []
+    frames, sources = [], []
     for k in range(truth.frames):
         rows = np.arange(truth.starts[k], truth.starts[k + 1])
         rows = rows[kept[rows]]
@@ -56,6 +58,7 @@ def detect(truth: Sequence, seed: int) -> Detected:
         false_scores = np.clip(rng.normal(FALSE_SCORE, SCORE_SPREAD, extra), 0.0, 1.0)
         labels = truth.label[rng.integers(0, len(truth.label), extra)] if len(truth.label) else truth.label
         order = rng.permutation(len(rows) + len(false))
+        sources.append(np.concatenate([rows, np.full(len(false), -1)])[order])
         frames.append(
             Detections(
                 np.concatenate([boxes[rows], false])[order],
@@ -63,7 +66,7 @@ def detect(truth: Sequence, seed: int) -> Detected:
                 np.concatenate([truth.label[rows], labels[: len(false)]])[order],
             )
         )
-    return Detected(frames, kept)
+    return Detected(frames, kept, sources)
 
 
 def bursts(truth: Sequence, rng: np.random.Generator) -> tuple[Flags, Flags]:

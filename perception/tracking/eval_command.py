@@ -10,16 +10,13 @@ from typing import TYPE_CHECKING
 
 from knuckle.core.arguments import parse_arguments
 from knuckle.core.config import setting
-from knuckle.core.errors import InputError
 
 if TYPE_CHECKING:
-    from knuckle.perception.tracking.detection_recipe import Detected
     from knuckle.perception.tracking.evaluation import Result
     from knuckle.perception.tracking.sequence import Sequence
 
 RECIPE, POINTRCNN = "recipe", "pointrcnn"
-CAR = 1
-CLASSES = {CAR: "car", 2: "pedestrian", 3: "cyclist"}
+CLASSES = {1: "car", 2: "pedestrian", 3: "cyclist"}
 
 
 @dataclass(frozen=True)
@@ -27,9 +24,12 @@ class EvalTracker:
     """Compare trackers on the same detections. The data must be none that they were trained or tuned on."""
 
     data: str = setting("simulated", "folder of MOT sequences or KITTI's, or simulated, simulated-players and so on")
-    models: str = setting("last+cv+sort+bytetrack+ocsort+ridge+mtp+trackssm", "models, with + between")
+    models: str = setting(
+        "last+cv+sort+bytetrack+ocsort+ridge+mtp+trackssm",
+        "models, with + between; mtp-link is mtp with learned association",
+    )
     weights: str = setting("", "folder of weights and tuned settings; those that come along where empty")
-    films: str = setting("", "some films of the folder, with + between; all where empty")
+    films: str = setting("", "some films of the folder, with + between, or kitti-test; all where empty")
     frames: int = setting(0, "first frames of each film; all where 0", low=0, high=1_000_000)
     seeds: int = setting(5, "draws of detections", low=1, high=1000)
     seed: int = setting(0, "seed of the first draw", low=0, high=2**31 - 1)
@@ -44,9 +44,11 @@ def eval_tracker(argv: list[str]) -> int:
     from rich.console import Console
 
     from knuckle.core.figures import Figures, require_writable, write_text
-    from knuckle.perception.tracking.evaluation import compare_models, draw_detections, figures_of
+    from knuckle.perception.tracking.detection_recipe import digest as digest_of_detections
+    from knuckle.perception.tracking.evaluation import compare_models, draw_detections, figure_name, figures_of
     from knuckle.perception.tracking.film_source import film_names, read_films
     from knuckle.perception.tracking.interval_plot import interval_plot
+    from knuckle.perception.tracking.real_detections import pointrcnn_cars
     from knuckle.perception.tracking.rivals import rival
     from knuckle.perception.tracking.weights_folder import SHIPPED
 
@@ -61,20 +63,23 @@ def eval_tracker(argv: list[str]) -> int:
     chosen = choose(film_names(config.data, seed=900_000), config.films)
     films = read_films(config.data, chosen, config.frames)
     if config.detections == POINTRCNN:
-        films = [film.of_label(CAR) for film in films]
-        seen, digest = _pointrcnn(config.data, chosen, films)
+        films, real = pointrcnn_cars(config.data, films)
+        seen = [[one] for one in real]
+        digest = digest_of_detections([frame for one in real for frame in one.frames])
     else:
         seen, digest = draw_detections(films, config.seeds, config.seed)
     with console.status("tracking") as status:
         tell: Callable[[str], None] = lambda name: status.update(f"tracking with {name}")  # noqa: E731
-        results = compare_models(names, films, folder, seen, report=tell)
-        figures, bounds = figures_of(results, config.seed)
-        labels = sorted({int(label) for film in films for label in film.label})
-        for label in labels if len(labels) > 1 else []:
-            some = compare_models(names, films, folder, seen, label, tell)
-            more, their_bounds = figures_of(some, config.seed, f"_{CLASSES.get(label, label)}")
-            figures, bounds = figures | more, bounds | their_bounds
-    print_table(console, results, figures, bounds)
+        own = _classes(films)
+        results = compare_models(names, films, folder, seen, (None, *own), tell)
+    figures, bounds = figures_of(results[None], config.seed)
+    for label in own:
+        more, their_bounds = figures_of(results[label], config.seed, f"_{CLASSES.get(label, label)}")
+        figures, bounds = figures | more, bounds | their_bounds
+    print_table(console, results[None], figures, bounds)
+    for label in own:
+        console.print(f"{CLASSES.get(label, label)}:")
+        print_table(console, results[label], figures, bounds, f"_{CLASSES.get(label, label)}")
     console.print(
         f"{len(films)} films, {sum(film.frames for film in films)} frames, {len(seen[0])} draws of detections, "
         f"sha256 {digest}",
@@ -82,7 +87,8 @@ def eval_tracker(argv: list[str]) -> int:
         highlight=False,
     )
     if config.plot:
-        rows = {name: (figures[f"hota_{name}"], *bounds[f"hota_{name}"]) for name in names}
+        keys = {name: f"hota_{figure_name(name)}" for name in names}
+        rows = {name: (figures[key], *bounds[key]) for name, key in keys.items()}
         note = f"{len(films)} films, {len(seen[0])} draws of detections, sha256 {digest[:16]}; 95% intervals"
         write_text(Path(config.plot), interval_plot("HOTA", rows, note))
     if config.json:
@@ -94,11 +100,18 @@ def eval_tracker(argv: list[str]) -> int:
     return 0
 
 
-def choose(names: list[str], wanted: str) -> list[str]:
-    """``names``, or those of ``wanted`` (with + between). InputError for one that is not there."""
-    from knuckle.core.errors import unknown_name
+def _classes(films: list[Sequence]) -> tuple[int, ...]:
+    """The classes of films that have several, none where they have one: it is scored as all are."""
+    labels = sorted({int(label) for film in films for label in film.label})
+    return tuple(labels) if len(labels) > 1 else ()
 
-    for name in (chosen := [name for name in wanted.split("+") if name]):
+
+def choose(names: list[str], wanted: str) -> list[str]:
+    """``names``, or those of ``wanted``, which may be a split of KITTI's. InputError for one that is not there."""
+    from knuckle.core.errors import unknown_name
+    from knuckle.perception.tracking.kitti_split import SPLITS
+
+    for name in (chosen := list(SPLITS.get(wanted, [name for name in wanted.split("+") if name]))):
         if name not in names:
             raise unknown_name("film", name, names, where="--films")
     return chosen or names
@@ -109,35 +122,22 @@ def print_table(
     results: dict[str, Result],
     figures: dict[str, float],
     bounds: dict[str, tuple[float, float]],
+    suffix: str = "",
 ) -> None:
-    """One row for each model."""
+    """One row for each model; ``suffix`` ends the names of the figures of one class."""
     from rich.console import Console
     from rich.table import Table
+
+    from knuckle.perception.tracking.evaluation import figure_name
 
     assert isinstance(console, Console)
     columns = ("hota", "assa", "deta", "idf1", "mota", "idsw", "kept_5", "kept_10", "kept_20")
     table = Table("model", *columns, "ms", box=None, pad_edge=False)
-    for name in results:
-        cells = []
+    for model in results:
+        name, cells = f"{figure_name(model)}{suffix}", []
         for column in columns:
             value, interval = figures[f"{column}_{name}"], bounds.get(f"{column}_{name}")
             around = f" [{interval[0]:.3f}, {interval[1]:.3f}]" if interval and column == "hota" else ""
             cells.append(f"{value:.1f}" if column == "idsw" else f"{value:.3f}{around}")
-        table.add_row(name, *cells, f"{figures[f'cpu_{name}_ms']:.2f}")
+        table.add_row(model, *cells, f"{figures[f'cpu_{name}_ms']:.2f}")
     console.print(table)
-
-
-def _pointrcnn(data: str, names: list[str], films: list[Sequence]) -> tuple[list[list[Detected]], str]:
-    """KITTI's films with the detections of PointRCNN: one draw, of cars alone."""
-    import numpy as np
-
-    from knuckle.perception.tracking.detection_recipe import Detected, digest
-    from knuckle.perception.tracking.kitti_tracking import is_kitti, read_pointrcnn
-
-    if not is_kitti(Path(data)):
-        raise InputError("no detections of PointRCNN", where=data, right="KITTI's folder, with pointrcnn_car/")
-    made = []
-    for name, film in zip(names, films, strict=True):
-        frames = read_pointrcnn(Path(data), name)[: film.frames]
-        made.append([Detected(frames, np.ones(len(film.frame), dtype=bool))])
-    return made, digest([frame for row in made for one in row for frame in one.frames])

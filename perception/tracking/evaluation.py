@@ -11,14 +11,14 @@ import numpy as np
 
 from knuckle.perception.tracking.detection_recipe import Detected, detect, digest
 from knuckle.perception.tracking.follow import follow
+from knuckle.perception.tracking.ready import association
 from knuckle.perception.tracking.rivals import Weights, rival, weights_of
 from knuckle.perception.tracking.scores import FilmScore, drawn_again, interval, score, together
 from knuckle.perception.tracking.sequence import Sequence
-from knuckle.perception.tracking.tuning import Tuned, from_json, untuned
-from knuckle.perception.tracking.weights_folder import read_json
+from knuckle.perception.tracking.tuned_settings import Tuned
+from knuckle.perception.tracking.tuned_settings import tuned_of as tuned_of
 
-TUNED = "tuned.json"
-AGAINST = "ridge"
+AGAINST = ("ridge", "bytetrack")
 
 
 @dataclass
@@ -29,48 +29,48 @@ class Result:
     frame_ms: float = float("nan")
 
 
-def tuned_of(name: str, folder: Path) -> Tuned:
-    """The settings of a model in ``folder``/tuned.json; where tuning begins, when there is no such file or model."""
-    path = folder / TUNED
-    if not path.is_file():
-        return untuned(name)
-    models = read_json(path, "the tuned settings").get("models", {})
-    return from_json(models[name], name, str(path)) if name in models else untuned(name)
-
-
 def compare_models(
     names: list[str],
     films: list[Sequence],
     folder: Path,
     seen: list[list[Detected]],
-    label: int | None = None,
+    labels: tuple[int | None, ...] = (None,),
     report: Callable[[str], None] = lambda name: None,
-) -> dict[str, Result]:
-    """Every model over ``films`` with ``seen[film][seed]``; ``label`` picks one class for the scores."""
-    results = {}
+) -> dict[int | None, dict[str, Result]]:
+    """Every model over ``films`` with ``seen[film][seed]``, scored for each of ``labels``; None is all classes."""
+    results: dict[int | None, dict[str, Result]] = {label: {} for label in labels}
     for name in names:
         report(name)
         tuned, weights = tuned_of(name, folder), weights_of(name, folder)
-        results[name] = _one(name, films, seen, tuned, weights, label)
+        for label, result in _one(name, films, seen, tuned, weights, labels).items():
+            results[label][name] = result
     return results
 
 
 def _one(
-    name: str, films: list[Sequence], seen: list[list[Detected]], tuned: Tuned, weights: Weights, label: int | None
-) -> Result:
-    result, spent, frames = Result(), 0.0, 0
+    name: str,
+    films: list[Sequence],
+    seen: list[list[Detected]],
+    tuned: Tuned,
+    weights: Weights,
+    labels: tuple[int | None, ...],
+) -> dict[int | None, Result]:
+    results, spent, frames = {label: Result() for label in labels}, 0.0, 0
     for film, draws in zip(films, seen, strict=True):
-        frame_s, row = 1.0 / film.rate_hz, []
+        frame_s = 1.0 / film.rate_hz
+        for result in results.values():
+            result.table.append([])
         for made in draws:
             begun = time.process_time()
-            model = rival(name).make(frame_s, tuned.motion, weights)
-            tracks = follow(film, made.frames, model, tuned.config(frame_s))
+            model, config = rival(name).make(frame_s, tuned.motion, weights), tuned.config(frame_s)
+            tracks = follow(film, made.frames, model, config, association(name, config, weights))
             spent += time.process_time() - begun
             frames += film.frames
-            row.append(score(film, tracks, made.kept, label))
-        result.table.append(row)
-    result.frame_ms = 1e3 * spent / max(1, frames)
-    return result
+            for label, result in results.items():
+                result.table[-1].append(score(film, tracks, made.kept, label))
+    for result in results.values():
+        result.frame_ms = 1e3 * spent / max(1, frames)
+    return results
 
 
 def draw_detections(films: list[Sequence], seeds: int, seed: int) -> tuple[list[list[Detected]], str]:
@@ -82,14 +82,17 @@ def draw_detections(films: list[Sequence], seeds: int, seed: int) -> tuple[list[
 def figures_of(
     results: dict[str, Result], seed: int, suffix: str = ""
 ) -> tuple[dict[str, float], dict[str, tuple[float, float]]]:
-    """Figures and 95% intervals by name: ``hota_mtp`` and so on; ``hota_mtp_over_ridge`` is the paired difference.
+    """Figures and 95% intervals by name: ``hota_mtp`` and so on; ``hota_mtp_over_ridge`` is the paired difference,
+    as to every model of ``AGAINST`` that is there.
+    ``mtp-link`` is ``mtp_link`` there.
 
     Switches are a mean for each film.
     """
     figures: dict[str, float] = {}
     bounds: dict[str, tuple[float, float]] = {}
     drawn = {}
-    for name, result in results.items():
+    for model, result in results.items():
+        name = figure_name(model)
         runs = [one for row in result.table for one in row]
         drawn[name] = drawn_again(result.table, np.random.default_rng(seed))
         per = {"idsw": 1.0 / len(runs)}
@@ -99,10 +102,17 @@ def figures_of(
             if low == low:
                 bounds[f"{key}_{name}{suffix}"] = (low, high)
         figures[f"cpu_{name}{suffix}_ms"] = result.frame_ms
-    for name in results:
-        if AGAINST in results and name != AGAINST:
+    for other in AGAINST:
+        for name in map(figure_name, results if other in results else ()):
+            if name == other:
+                continue
             for key in ("hota", "assa"):
-                ours, theirs = f"{key}_{name}{suffix}", f"{key}_{AGAINST}{suffix}"
-                figures[f"{ours}_over_{AGAINST}"] = figures[ours] - figures[theirs]
-                bounds[f"{ours}_over_{AGAINST}"] = interval(drawn[name][key] - drawn[AGAINST][key])
+                ours, theirs = f"{key}_{name}{suffix}", f"{key}_{other}{suffix}"
+                figures[f"{ours}_over_{other}"] = figures[ours] - figures[theirs]
+                bounds[f"{ours}_over_{other}"] = interval(drawn[name][key] - drawn[other][key])
     return figures, bounds
+
+
+def figure_name(model: str) -> str:
+    """A model's name in figures: ``mtp_link`` for ``mtp-link``."""
+    return model.replace("-", "_")

@@ -8,9 +8,11 @@ import numpy as np
 
 from knuckle.perception.tracking.boxes import Array, Flags, Ints
 from knuckle.perception.tracking.motion_model import History
+from knuckle.perception.tracking.scene_path import scene_path
 
-Step = Callable[[Array, Flags, Ints], Array]
-"""Boxes (N, L, 4) a frame apart, seen (N, L), length (N,) to the boxes of the next frame (N, 4)."""
+Step = Callable[[Array, Flags, Ints, Array], Array]
+"""Boxes (N, L, 4) a frame apart, seen (N, L), length (N,) and the scene's path (L, 2) or (N, L, 2) to the boxes of the
+next frame (N, 4)."""
 CLOSE = 0.02
 """Times within this share of a frame are on the grid."""
 MOST_STEPS = 60
@@ -40,15 +42,19 @@ def on_grid(history: History, frame_s: float, rows: int) -> tuple[Array, Flags, 
 
 
 def roll(step: Step, boxes: Array, seen: Flags, length: Ints, frames: float) -> Array:
-    """The boxes (N, 4) ``frames`` after the last row: ``step`` again and again on its own output."""
-    rows = boxes.shape[1]
+    """The boxes (N, 4) ``frames`` after the last row: ``step`` again and again on its own output.
+
+    The scene goes on as it went from the row before the last to the last.
+    """
+    rows, path = boxes.shape[1], scene_path(boxes, seen, length)
     left = min(frames, float(MOST_STEPS))
     while True:
-        ahead = step(boxes, seen, length)
+        ahead = step(boxes, seen, length, path)
         if left <= 1.0 + CLOSE:
             share = 1.0 if left >= 1.0 - CLOSE else left
             return np.asarray(ahead if share == 1.0 else boxes[:, -1] + share * (ahead - boxes[:, -1]))
         left -= 1.0
         boxes = np.concatenate([boxes[:, 1:], ahead[:, None]], axis=1)
+        path = np.concatenate([path[1:], path[-1:] + path[-1:] - path[-2:-1]]) if rows > 1 else path
         seen = np.concatenate([seen[:, 1:], np.zeros((len(seen), 1), dtype=bool)], axis=1)
         length = np.minimum(length + 1, rows)

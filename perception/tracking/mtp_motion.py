@@ -20,15 +20,15 @@ class MtpMotion(Stateless):
     def __init__(self, frame_s: float, weights: Weights) -> None:
         self.frame_s, self.weights = frame_s, weights
         self.rows = int(weights["place"].shape[0])
-        self.layers = 1 + max(int(name.split(".")[1]) for name in weights if name.startswith("layers."))
+        self.layers = 1 + max(int(name.split(".")[2]) for name in weights if name.startswith("stack.layers."))
 
     def predict(self, history: History, dt_s: float) -> tuple[Array, Array]:
         """The next boxes, rolled over the frames until then, and what the last step thinks its error is."""
         boxes, seen, length = on_grid(history, self.frame_s, self.rows)
         scales = np.zeros((len(history), 4))
 
-        def step(boxes: Array, seen: Flags, length: Ints) -> Array:
-            offset, log_scale = self.forward(track_features(boxes, seen, length))
+        def step(boxes: Array, seen: Flags, length: Ints, path: Array) -> Array:
+            offset, log_scale = self.forward(track_features(boxes, seen, length, path))
             scales[:] = np.exp(log_scale)
             return moved(boxes[:, -1], offset.astype(np.float64))
 
@@ -36,9 +36,9 @@ class MtpMotion(Stateless):
         # The variance of a Laplace distribution is twice its scale squared.
         return mean, diagonal(2.0 * (scales * np.tile(mean[:, 2:], 2)) ** 2)
 
-    def step(self, boxes: Array, seen: Flags, length: Ints) -> Array:
+    def step(self, boxes: Array, seen: Flags, length: Ints, path: Array) -> Array:
         """The boxes of the next frame (N, 4)."""
-        offset, _ = self.forward(track_features(boxes, seen, length))
+        offset, _ = self.forward(track_features(boxes, seen, length, path))
         return moved(boxes[:, -1], offset.astype(np.float64))
 
     def forward(self, features: Floats) -> tuple[Floats, Floats]:
@@ -46,10 +46,11 @@ class MtpMotion(Stateless):
         w = self.weights
         x = linear(features, w, "embed") + w["place"]
         for k in range(self.layers):
-            y = layer_norm(x, w, f"layers.{k}.norm")
-            back = mamba(np.ascontiguousarray(y[:, ::-1]), w, f"layers.{k}.backwards")[:, ::-1]
-            x = x + mamba(y, w, f"layers.{k}.forwards") + back
-        pooled = layer_norm(np.concatenate([x[:, -1], x.mean(axis=1)], axis=1), w, "norm")
+            y = layer_norm(x, w, f"stack.norms.{k}")
+            back = mamba(np.ascontiguousarray(y[:, ::-1]), w, f"stack.layers.{k}.against")[:, ::-1]
+            x = x + mamba(y, w, f"stack.layers.{k}.along") + back
+        x = layer_norm(x, w, "stack.norm")
+        pooled = np.concatenate([x[:, -1], x.mean(axis=1)], axis=1)
         out = linear(silu(linear(pooled, w, "inner")), w, "head")
         flat = features.reshape(len(features), features.shape[1] * features.shape[2])
         offset = (out[:, :4] + linear(flat, w, "straight")) / np.float32(GAIN)

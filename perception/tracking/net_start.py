@@ -13,14 +13,15 @@ from knuckle.perception.tracking.net_fit import NetFit
 from knuckle.perception.tracking.net_settings import FitConfig, MtpConfig, TrackSsmConfig
 from knuckle.perception.tracking.ridge_fit import fit_ridge, gap_spread
 from knuckle.perception.tracking.ridge_motion import RidgeMotion
-from knuckle.perception.tracking.track_features import Floats
+from knuckle.perception.tracking.track_features import GAIN, Floats
 from knuckle.perception.tracking.track_ssm_motion import TrackSsmMotion
 from knuckle.perception.tracking.track_ssm_net import TrackSsmNet
 from knuckle.perception.tracking.unrolled_tracks import UnrolledTracks, sampled
 
 HISTORY = 10
-SAMPLED_TRACKS, SAMPLED_STEPS = 1000, 40
+SAMPLED_TRACKS, SAMPLED_STEPS = 500, 40
 SPREAD_WINDOWS = 2000
+PENALTY = 3.0
 
 
 def make_net(name: str, mtp: MtpConfig, trackssm: TrackSsmConfig, seed: int) -> MtpNet | TrackSsmNet:
@@ -31,13 +32,22 @@ def make_net(name: str, mtp: MtpConfig, trackssm: TrackSsmConfig, seed: int) -> 
 
 
 def start(net: MtpNet | TrackSsmNet, windows: Array, config: FitConfig, seed: int) -> NetFit:
-    """Training at its beginning; an MTP's linear path is set to the best linear map already."""
-    if isinstance(net, MtpNet) and net.config.history == HISTORY:
+    """Training at its beginning; the linear path is set to the best linear map already.
+
+    The other layers then have only to learn what no linear map can say.
+    """
+    rows = net.config.history
+    if rows <= HISTORY:
         rng = np.random.default_rng(seed)
         step = RidgeMotion(1.0, fit_ridge(windows, rng)).step
         tracks = UnrolledTracks(windows, HISTORY, SAMPLED_TRACKS, rng)
         features, target = sampled(tracks, step, SAMPLED_STEPS)
-        net.begin_linear(torch.from_numpy(features), torch.from_numpy(target))
+        x = features[:, -rows:].reshape(len(features), -1).astype(np.float64)
+        x = np.concatenate([x, np.ones((len(x), 1))], axis=1)
+        best = np.linalg.solve(x.T @ x + PENALTY * np.eye(x.shape[1]), x.T @ (GAIN * target)).astype(np.float32)
+        with torch.no_grad():
+            net.straight.weight.copy_(torch.from_numpy(np.ascontiguousarray(best[:-1].T)))
+            net.straight.bias.copy_(torch.from_numpy(best[-1]))
     return NetFit(net, windows, net.config.history, config, seed)
 
 

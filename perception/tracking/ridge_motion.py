@@ -55,8 +55,8 @@ class RidgeMotion(Stateless):
         mean = roll(self.step, boxes, seen, length, dt_s / self.frame_s)
         return mean, spread_covariance(self.ridge.spread, mean, history.lost_s + dt_s, self.frame_s)
 
-    def step(self, boxes: Array, seen: Flags, length: Ints) -> Array:
-        """The boxes of the next frame (N, 4)."""
+    def step(self, boxes: Array, seen: Flags, length: Ints, path: Array) -> Array:
+        """The boxes of the next frame (N, 4); of the scene's path the rival knows nothing."""
         x = ridge_features(boxes, length)
         offset = np.einsum("nf,nfo->no", x, self.ridge.weights[length - 1])
         return moved(boxes[:, -1], offset)

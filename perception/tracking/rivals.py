@@ -1,4 +1,7 @@
-"""The motion models by name, each with the settings that tuning may change and where its weights come from."""
+"""The motion models by name, each with the settings that tuning may change and where its weights come from.
+
+A name with ``-link`` behind it is the same model with learned association.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ import numpy as np
 
 from knuckle.core.errors import unknown_name
 from knuckle.perception.tracking.kalman_motion import ByteTrackKalman, ObservationCentred, SortKalman
+from knuckle.perception.tracking.learned_association import TENSORS as LINK_TENSORS
 from knuckle.perception.tracking.motion_model import MotionModel
 from knuckle.perception.tracking.mtp_motion import MtpMotion
 from knuckle.perception.tracking.ridge_motion import RidgeMap, RidgeMotion
@@ -19,6 +23,8 @@ from knuckle.perception.tracking.track_ssm_motion import TrackSsmMotion
 from knuckle.perception.tracking.weights_folder import load_weights
 
 Weights = dict[str, Floats]
+LINK, LINKED, LINK_PREFIX = "link", "-link", "link/"
+"""Weights of the learned association, the end of the names of models that it serves, and of its own tensors there."""
 NOISE_SCALES = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
 
 
@@ -58,10 +64,21 @@ RIVALS: dict[str, Rival] = {
 
 
 def rival(name: str) -> Rival:
-    """The rival called ``name``. InputError for an unknown one."""
-    if name not in RIVALS:
-        raise unknown_name("model", name, RIVALS, where="--models")
-    return RIVALS[name]
+    """The rival called ``name``, which may have ``-link`` behind it. InputError for an unknown one."""
+    own = plain(name)
+    if own not in RIVALS:
+        raise unknown_name("model", own, RIVALS, where="--models")
+    return RIVALS[own]
+
+
+def plain(name: str) -> str:
+    """A model's name without ``-link``."""
+    return name.removesuffix(LINKED)
+
+
+def is_linked(name: str) -> bool:
+    """Whether the association of this model is the learned one."""
+    return name.endswith(LINKED)
 
 
 def defaults(name: str) -> dict[str, float]:
@@ -70,6 +87,9 @@ def defaults(name: str) -> dict[str, float]:
 
 
 def weights_of(name: str, folder: Path) -> Weights:
-    """The weights of a model in ``folder``; none where it needs none."""
+    """The weights of a model in ``folder``, none where it needs none; those of its learned association beside them."""
     tensors = rival(name).tensors
-    return load_weights(folder, name, tensors) if tensors else {}
+    weights = load_weights(folder, plain(name), tensors) if tensors else {}
+    if is_linked(name):
+        weights |= {LINK_PREFIX + key: value for key, value in load_weights(folder, LINK, LINK_TENSORS).items()}
+    return weights

@@ -26,7 +26,8 @@ LABELLED_EVERY = (1, 2, 4, 6, 8)
 class Kind:
     """A kind of film. Lengths in m, speeds in m/s: the area (across, along), where the camera stands (height, and
     distance before the area), its focal length in px, how many there are, their speeds, how often a second they
-    change their minds, their largest acceleration, and height and width with their wobble (share, correlation in s)."""
+    change their minds, their largest acceleration, height and width with their wobble (shares, correlation in s), and
+    how the camera follows one of them: least and largest gain a second and fastest m/s, None where it stands."""
 
     rate_hz: float
     area: tuple[float, float]
@@ -38,7 +39,7 @@ class Kind:
     acceleration: float
     size: tuple[float, float]
     wobble: tuple[float, float, float]
-    follows: bool
+    follows: tuple[float, float, float] | None
 
 
 KINDS = {
@@ -48,12 +49,12 @@ KINDS = {
         (8.0, 22.0),
         1300.0,
         (8, 22),
-        (0.0, 1.5, 3.5, 6.5),
+        (0.0, 1.0, 2.5, 5.0),
         0.7,
         5.0,
-        (1.9, 0.42),
-        (0.06, 0.28, 0.35),
-        True,
+        (1.9, 0.8),
+        (0.07, 0.36, 0.3),
+        (0.3, 0.9, 3.5),
     ),
     "dancers": Kind(
         20.0,
@@ -61,12 +62,12 @@ KINDS = {
         (1.6, 7.0),
         900.0,
         (4, 10),
-        (0.0, 0.6, 1.4, 3.0),
+        (0.0, 0.2, 0.6, 1.4),
         1.2,
         7.0,
-        (1.7, 0.5),
-        (0.08, 0.35, 0.25),
-        False,
+        (1.7, 0.75),
+        (0.07, 0.26, 0.2),
+        None,
     ),
     "vehicles": Kind(
         10.0,
@@ -74,12 +75,25 @@ KINDS = {
         (1.7, 6.0),
         720.0,
         (6, 16),
-        (0.0, 4.0, 9.0, 15.0),
+        (0.0, 3.0, 7.0, 12.0),
         0.12,
         3.0,
         (1.5, 1.9),
         (0.015, 0.03, 1.5),
-        True,
+        (0.2, 0.8, 4.0),
+    ),
+    "walkers": Kind(
+        25.0,
+        (16.0, 12.0),
+        (3.0, 8.0),
+        1000.0,
+        (8, 24),
+        (0.0, 0.8, 1.2, 1.6),
+        0.08,
+        2.0,
+        (1.72, 0.7),
+        (0.03, 0.2, 0.3),
+        None,
     ),
 }
 
@@ -176,7 +190,8 @@ class _Operator:
 
     def __init__(self, spec: Kind, rng: np.random.Generator) -> None:
         self.spec, self.rng, self.dt = spec, rng, 1.0 / spec.rate_hz
-        self.gain, self.patience = rng.uniform((0.6, 1.0), (3.0, 4.0))
+        low, high, self.fastest = spec.follows or (0.0, 0.0, 0.0)
+        self.gain, self.patience = rng.uniform((low, 1.0), (high, 4.0))
         self.pan = self.turn = self.log_zoom = 0.0
         self.who = 0
 
@@ -187,10 +202,11 @@ class _Operator:
 
     def step(self, place: Array) -> float:
         """Where the camera looks a frame later, m along the area."""
-        if self.spec.follows:
+        if self.fastest > 0.0:
             if self.rng.random() < self.dt / self.patience:
                 self.who = int(self.rng.integers(0, len(place)))
-            wanted = np.clip(self.gain * (place[self.who % len(place), 0] - self.pan), -9.0, 9.0)
+            wanted = self.gain * (place[self.who % len(place), 0] - self.pan)
+            wanted = np.clip(wanted, -self.fastest, self.fastest)
             self.turn += (wanted - self.turn) * min(1.0, self.dt / 0.25)
             self.pan += self.dt * self.turn
             self.log_zoom += -0.3 * self.dt * self.log_zoom + 0.08 * np.sqrt(self.dt) * self.rng.standard_normal()

@@ -9,7 +9,7 @@ from knuckle.perception.tracking.grid_roll import on_grid, roll
 from knuckle.perception.tracking.mamba_forward import Weights, layer_norm, linear, mamba, silu, softplus
 from knuckle.perception.tracking.motion_model import History, Stateless
 from knuckle.perception.tracking.ridge_motion import moved, spread_covariance
-from knuckle.perception.tracking.track_features import Floats, track_features
+from knuckle.perception.tracking.track_features import GAIN, Floats, track_features
 
 BANDS, LOWEST = 6, 0.5
 
@@ -32,16 +32,18 @@ class TrackSsmMotion(Stateless):
         mean = roll(self.step, boxes, seen, length, dt_s / self.frame_s)
         return mean, spread_covariance(self.spread, mean, history.lost_s + dt_s, self.frame_s)
 
-    def step(self, boxes: Array, seen: Flags, length: Ints) -> Array:
+    def step(self, boxes: Array, seen: Flags, length: Ints, path: Array) -> Array:
         """The boxes of the next frame (N, 4)."""
         boxes, seen, length = boxes[:, -self.rows :], seen[:, -self.rows :], np.minimum(length, self.rows)
-        offset = self.forward(track_features(boxes, seen, length))
+        offset = self.forward(track_features(boxes, seen, length, path[..., -self.rows :, :]))
         return moved(boxes[:, -1], offset.astype(np.float64))
 
     def forward(self, features: Floats) -> Floats:
         """Offsets (N, 4) after the last step, as the network's ``forward`` has them."""
         w, n = self.weights, len(features)
         x = linear(features, w, "embed")
+        flat = features.reshape(n, features.shape[1] * features.shape[2])
+        share = linear(flat, w, "straight") / np.float32(GAIN * self.decoder)
         for k in range(self.encoder):
             x = x + mamba(layer_norm(x, w, f"norms.{k}"), w, f"encoder.{k}")
         flow = layer_norm(x[:, -1], w, "last")
@@ -60,7 +62,7 @@ class TrackSsmMotion(Stateless):
             y = (np.matmul(h, c[..., None])[..., 0] + w[f"{name}.D"] * u) * silu(z)
             wide = np.maximum(linear(y, w, f"{name}.wide"), 0.0)
             y = layer_norm(y + linear(wide, w, f"{name}.narrow"), w, f"{name}.norm")
-            offset = offset + np.float32(0.1) * linear(y, w, f"{name}.head")
+            offset = offset + np.float32(0.1) * linear(y, w, f"{name}.head") + share
         return np.asarray(offset, dtype=np.float32)
 
 

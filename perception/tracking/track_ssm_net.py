@@ -3,7 +3,9 @@
 The flow's step sizes and maps come from the encoded history, its input from the box reached so far (equations of the
 decoder's Flow-SSM), and every layer learns its own step on the straight way from the newest box to the next: the
 step-by-step linear training. Differences from the published code: 64 channels and 2 + 3 layers in place of 256 and
-6 + 6, which train on a CPU; boxes relative to the newest one in place of shares of the image, so no sigmoid at the end.
+6 + 6, which train on a CPU; ten boxes of history in place of five, as noise has to be averaged out; boxes relative to
+the newest one in place of shares of the image, so no sigmoid at the end; how the scene moved beside them; and a linear
+path, an equal share of which every step of the flow goes along.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ from torch.nn import functional as F
 
 from knuckle.nn.mamba import Mamba, step_size_bias
 from knuckle.perception.tracking.net_settings import TrackSsmConfig
-from knuckle.perception.tracking.track_features import CHANNELS
+from knuckle.perception.tracking.track_features import CHANNELS, GAIN
 
 BETA = 0.05
 """Where smooth L1 turns from square to straight, in offsets: the size of the detector's noise."""
@@ -38,6 +40,9 @@ class FlowStep(nn.Module):
         self.D = nn.Parameter(torch.ones(d))
         self.wide, self.narrow = nn.Linear(d, 2 * d), nn.Linear(2 * d, d)
         self.norm, self.head = nn.LayerNorm(d), nn.Linear(d, 4)
+        with torch.no_grad():
+            self.head.weight.zero_()
+            self.head.bias.zero_()
 
     def forward(self, x: Tensor, h: Tensor, flow: Tensor) -> tuple[Tensor, Tensor]:
         """Offset (N, 4) and state (N, d, s) after the step, from those before it and the flow feature (N, d)."""
@@ -63,7 +68,7 @@ def sines(x: Tensor) -> Tensor:
 
 
 class TrackSsmNet(nn.Module):
-    """Features (N, history, 10) to the offsets of the next box after every step of the flow."""
+    """Features (N, history, 14) to the offsets of the next box after every step of the flow."""
 
     def __init__(self, config: TrackSsmConfig) -> None:
         super().__init__()
@@ -74,10 +79,13 @@ class TrackSsmNet(nn.Module):
         self.encoder = nn.ModuleList([Mamba(*size) for _ in range(config.encoder)])
         self.last = nn.LayerNorm(config.width)
         self.decoder = nn.ModuleList([FlowStep(config) for _ in range(config.decoder)])
+        self.straight = nn.Linear(CHANNELS * config.history, 4)
 
     def forward(self, features: Tensor) -> list[Tensor]:
         """Offsets (N, 4) after each step; gradients do not pass from one step to the step before."""
-        x = self.embed(features[:, -self.config.history :])
+        features = features[:, -self.config.history :]
+        x = self.embed(features)
+        share = self.straight(features.flatten(1)) / (GAIN * len(self.decoder))
         for norm, layer in zip(self.norms, self.encoder, strict=True):
             x = x + layer(norm(x))
         flow = self.last(x[:, -1])
@@ -86,6 +94,7 @@ class TrackSsmNet(nn.Module):
         steps = []
         for layer in self.decoder:
             offset, h = layer(offset.detach(), h.detach(), flow)
+            offset = offset + share
             steps.append(offset)
         return steps
 

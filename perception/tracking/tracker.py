@@ -11,11 +11,12 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from knuckle.core.config import validate
-from knuckle.perception.tracking.association import assign, direction_agreement
 from knuckle.perception.tracking.boxes import Array, Flags, Ints, iou
+from knuckle.perception.tracking.candidates import Association, Candidates
 from knuckle.perception.tracking.detections import Detections, only_usable
 from knuckle.perception.tracking.motion_model import MotionModel, no_history
 from knuckle.perception.tracking.tracker_config import DEFAULTS, TrackerConfig
+from knuckle.perception.tracking.two_stage import TwoStage
 
 SMALLEST_PX = 1.0
 ENOUGH_TO_SHARE = 3
@@ -58,11 +59,22 @@ class _Roster:
 
 
 class Tracker:
-    """Tracks by ``model``. ``frame_s`` is the usual time between frames; the same input gives the same output."""
+    """Tracks by ``model``. ``frame_s`` is the usual time between frames; the same input gives the same output.
 
-    def __init__(self, model: MotionModel, frame_s: float, config: TrackerConfig = DEFAULTS) -> None:
+    ``association`` says whose a detection is: ByteTrack's two stages where None. A node makes one with
+    knuckle.perception.tracking.ready.ready_tracker and calls ``push`` for every message, nothing else.
+    """
+
+    def __init__(
+        self,
+        model: MotionModel,
+        frame_s: float,
+        config: TrackerConfig = DEFAULTS,
+        association: Association | None = None,
+    ) -> None:
         self.config = validate(config, where="tracker")
         self.model, self.frame_s = model, frame_s
+        self.association: Association = TwoStage(self.config) if association is None else association
         self.counts = TrackerCounts()
         self._next_id = 1
         self._stamp_ns: int | None = None
@@ -88,53 +100,25 @@ class Tracker:
         mean, covariance = self.model.predict(self._history, dt_s)
         mean = mean.copy()
         mean[:, 2:] = np.maximum(mean[:, 2:], SMALLEST_PX)
-        found = self._match(mean, seen)
+        found = self._match(mean, covariance, seen)
         self._go_on(mean, covariance, found, seen, dt_s)
         self._begin(found, seen, at_once=first)
         self._end()
         return self._told(stamp_ns)
 
     def _forget(self) -> None:
-        config = self.config
-        rows = max(self.model.rows, config.momentum_frames + 1 if config.momentum else 1)
+        rows = max(self.model.rows, self.association.rows)
         self._history = no_history(rows, self.frame_s, self.model.state_size)
         self._roster = _Roster()
         self._boxes, self._covariance = np.zeros((0, 4)), np.zeros((0, 4, 4))
 
-    def _match(self, mean: Array, seen: Detections) -> Ints:
+    def _match(self, mean: Array, covariance: Array, seen: Detections) -> Ints:
         """For every track the detection that is its own, -1 for none (N,)."""
-        config, roster, history = self.config, self._roster, self._history
-        found = np.full(len(mean), -1, dtype=np.int64)
         if not len(mean) or not len(seen.scores):
-            return found
-        overlap = iou(mean, seen.boxes)
-        same = roster.labels[:, None] == seen.labels[None, :]
-        value = overlap * seen.scores if config.fuse_score else overlap.copy()
-        if config.momentum:
-            value += config.momentum * direction_agreement(history, config.momentum_frames, seen.boxes)
-        sure = seen.scores >= config.high
-        unsure = ~sure & (seen.scores >= config.low)
-        known, current = roster.confirmed, history.lost == 0
-
-        def stage(tracks: Flags, detections: Flags, overlaps: Array, least: float, worth: Array) -> None:
-            free = np.ones(len(seen.scores), dtype=bool)
-            free[found[found >= 0]] = False
-            rows, columns = np.flatnonzero(tracks & (found < 0)), np.flatnonzero(detections & free)
-            if len(rows) and len(columns):
-                grid = np.ix_(rows, columns)
-                # A worth below zero would make a pair that is allowed worse than none.
-                r, c = assign(worth[grid] + 2.0, same[grid] & (overlaps[grid] >= least) & (overlaps[grid] > 0.0))
-                found[rows[r]] = columns[c]
-
-        if config.lost_apart:
-            stage(known & current, sure, overlap, config.first_iou, value)
-        stage(known, sure, overlap, config.first_iou, value)
-        stage(known & current, unsure, overlap, config.second_iou, overlap)
-        if config.recover_iou:
-            last = iou(history.last_seen, seen.boxes)
-            stage(known, sure, last, config.recover_iou, last)
-        stage(~known, sure, overlap, config.new_iou, overlap)
-        return found
+            return np.full(len(mean), -1, dtype=np.int64)
+        roster = self._roster
+        parts = (roster.labels, roster.hits, roster.confirmed)
+        return self.association.match(Candidates(self._history, mean, covariance, *parts, seen, self.frame_s))
 
     def _go_on(self, mean: Array, covariance: Array, found: Ints, seen: Detections, dt_s: float) -> None:
         """Give every track its new row: the detection, or the prediction moved by what surprised the others."""

@@ -25,6 +25,7 @@ class TrackerConfig:
     memory_s: float = setting(1.2, "a lost track is kept for so long", low=0.0, high=60.0, unit="s")
     confirm: int = setting(2, "frames in a row in which a track is seen before it is told", low=1, high=30)
     duplicate_iou: float = setting(0.85, "of two tracks that overlap by more, the younger ends", low=0.0, high=1.0)
+    link: float = setting(0.0, "logit above which learned association takes a pair", low=-20.0, high=20.0)
     common_shift: float = setting(0.0, "share of the others' median surprise that lost tracks take", low=0.0, high=1.0)
     noise: float = setting(0.0, "noise of detections, share of their size, for told boxes", low=0.0, high=0.5)
     coast_s: float = setting(0.0, "a lost track is still told for so long", low=0.0, high=10.0, unit="s")

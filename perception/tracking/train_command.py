@@ -5,28 +5,37 @@ from __future__ import annotations
 import json
 import time
 from dataclasses import asdict, dataclass, field, fields, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from knuckle.core.arguments import parse_arguments
 from knuckle.core.config import describe, from_mapping, parse_pairs, parse_text, setting
 from knuckle.core.errors import ConfigError, InputError, unknown_name
-from knuckle.perception.tracking.net_settings import FitConfig, MtpConfig, TrackSsmConfig
+from knuckle.perception.tracking.eval_command import POINTRCNN, RECIPE
+from knuckle.perception.tracking.net_settings import FitConfig, LinkConfig, MtpConfig, TrackSsmConfig
 
 if TYPE_CHECKING:
     import numpy as np
     from rich.console import Console
 
+    from knuckle.perception.tracking.motion_model import MotionModel
     from knuckle.perception.tracking.net_fit import NetFit
+    from knuckle.perception.tracking.rivals import Weights
     from knuckle.perception.tracking.sequence import Sequence
+    from knuckle.perception.tracking.tuned_settings import Tuned
 
-PARTS = ("ridge", "mtp", "trackssm", "tuned")
+PARTS = ("ridge", "mtp", "trackssm", "link", "tuned")
+MODELS = "last+cv+sort+bytetrack+ocsort+ridge+mtp+trackssm+bytetrack-link+ridge-link+mtp-link+trackssm-link"
+LINK_MODELS = ("cv", "bytetrack", "ridge", "mtp")
+"""The association is learned from what these meet, as far as the run has them."""
 SETTINGS, METRICS, WEIGHTS = "run.json", "metrics.jsonl", "weights"
 HISTORY, AHEAD, EVERY = 10, 20, 3
 HELD_OUT = 4
 """Every fourth film is left to tune on."""
 EVERY_SETTING: tuple[str, ...] = ()
 TUNED_AFTER_RIDGE = ("first_iou", "noise", "coast")
+TUNED_AFTER_LINK = ("coast", "link", "memory", "confirm")
 
 
 @dataclass(frozen=True)
@@ -34,10 +43,14 @@ class TrainTracker:
     """Fit, train and tune trackers. The same command goes on with a run that ended early."""
 
     data: str = setting("simulated", "folder of MOT sequences or KITTI's, or simulated, simulated-players and so on")
+    weights: str = setting("", "folder of weights to begin from, or shipped; parts that are made replace them")
+    detections: str = setting(
+        RECIPE, "whose settings are tuned for: the recipe's, or PointRCNN's", choices=(RECIPE, POINTRCNN)
+    )
     run: str = setting("runs/tracker", "folder of the run; its weights/ is what knuckle eval tracker takes")
-    parts: str = setting("ridge+mtp+trackssm+tuned", "what to make, with + between, in this order")
-    models: str = setting("last+cv+sort+bytetrack+ocsort+ridge+mtp+trackssm", "models that are tuned, with + between")
-    films: str = setting("", "some films of the folder, with + between; all where empty")
+    parts: str = setting("ridge+mtp+trackssm+link+tuned", "what to make, with + between, in this order")
+    models: str = setting(MODELS, "models that are tuned, with + between; mtp-link is mtp with learned association")
+    films: str = setting("", "some films of the folder, with + between, or kitti-train; all where empty")
     simulated: int = setting(16, "films of every kind, where they are simulated", low=2, high=10_000)
     frames: int = setting(0, "first frames of each film; all where 0", low=0, high=1_000_000)
     tune_frames: int = setting(150, "frames of each film that is tuned on", low=20, high=100_000)
@@ -49,11 +62,12 @@ class TrainTracker:
 
 @dataclass(frozen=True)
 class Networks:
-    """The settings of training and of the two networks."""
+    """The settings of training and of the networks."""
 
     fit: FitConfig = field(default_factory=FitConfig)
     mtp: MtpConfig = field(default_factory=MtpConfig)
     trackssm: TrackSsmConfig = field(default_factory=TrackSsmConfig)
+    link: LinkConfig = field(default_factory=LinkConfig)
 
 
 def train_tracker(argv: list[str]) -> int:
@@ -79,18 +93,23 @@ def train_tracker(argv: list[str]) -> int:
     _same_run(run, config, networks)
     console = Console(highlight=False, soft_wrap=True)
     films = read_films(config.data, names, config.frames)
-    held = films[:: max(1, HELD_OUT)] if len(films) > HELD_OUT else films
+    held = films if parts == ["tuned"] else films[::HELD_OUT] if len(films) > HELD_OUT else films
     learned = [film for film in films if film not in held] or films
     work = _Work(config, networks, run, learned, console)
+    if config.weights:
+        work.take(Path(config.weights))
     if "ridge" in parts:
         work.ridge()
     complete = [work.network(part) for part in ("mtp", "trackssm") if part in parts]
     if not all(complete):
         console.print("training is not complete: the same command goes on with it")
         return 0
+    if "link" in parts:
+        work.link()
     if "tuned" in parts:
-        spaced = held[:: max(1, len(held) // config.tune_films)]
-        work.tune(config.models.split("+"), spaced[: config.tune_films])
+        # As far from each other as they can be: of simulated films one of each kind.
+        spaced = held[:: -(-len(held) // config.tune_films)]
+        work.tune(config.models.split("+"), spaced)
     console.print(f"weights in {run / WEIGHTS}")
     return 0
 
@@ -114,6 +133,22 @@ class _Work:
     def source(self) -> str:
         data = self.config.data
         return f"{data if data.startswith('simulated') else Path(data).name}, {len(self.films)} films"
+
+    def take(self, given: Path) -> None:
+        """Copy weights, but not the tuned settings, unless the run has its own."""
+        from knuckle.perception.tracking.weights_folder import SHIPPED
+        from knuckle.perception.tracking.whole_file import write_whole
+
+        source = SHIPPED if str(given) == "shipped" else given
+        files = [path for path in sorted(source.glob("*.safetensors")) if path.with_suffix(".json").is_file()]
+        if not files:
+            raise InputError(
+                "no weights", where=str(given), right="a folder that knuckle train tracker made, or shipped"
+            )
+        for path in files:
+            if not (self.folder / path.name).is_file():
+                for one in (path, path.with_suffix(".json")):
+                    write_whole(self.folder / one.name, one.read_bytes())
 
     def windows(self) -> np.ndarray[Any, Any]:
         from knuckle.perception.tracking.track_windows import stretches
@@ -160,6 +195,31 @@ class _Work:
             self._export(name, fit, exported(net, self.windows(), config.seed))
         return fit.complete
 
+    def link(self) -> None:
+        """Learn the association from what the models of this run meet on its films."""
+        from knuckle.perception.tracking.detection_recipe import detect
+        from knuckle.perception.tracking.link_net import learn_link
+        from knuckle.perception.tracking.real_detections import pointrcnn_cars
+        from knuckle.perception.tracking.rivals import LINK, rival, weights_of
+        from knuckle.perception.tracking.tuned_settings import tuned_of
+        from knuckle.perception.tracking.weights_folder import save_weights
+
+        begun, own = time.process_time(), self.networks.link
+        some = [film.head(own.frames) for film in self.films]
+        if self.config.detections == POINTRCNN:
+            some, seen = pointrcnn_cars(self.config.data, some)
+        else:
+            seen = [detect(film, self.config.seed + 55) for film in some]
+        models = []
+        for name in LINK_MODELS:
+            if not rival(name).tensors or (self.folder / f"{name}.json").is_file():
+                tuned, weights = tuned_of(name, self.folder), weights_of(name, self.folder)
+                models.append(partial(_made, name, tuned.motion, weights))
+        made, facts = learn_link(some, seen, models, own, self.config.seed)
+        cpu_s = round(time.process_time() - begun, 1)
+        save_weights(self.folder, LINK, made, {"cpu_s": cpu_s, **facts, **asdict(own)}, self.source, 1, self.rate_hz)
+        self.console.print(f"link: {facts['pairs']:.0f} pairs, loss {facts['loss']:.4f}, {cpu_s} CPU-seconds")
+
     def _export(self, name: str, fit: NetFit, tensors: dict[str, Any]) -> None:
         from knuckle.perception.tracking.weights_folder import save_weights
 
@@ -171,24 +231,22 @@ class _Work:
         """Tune every model, from where tuned.json has it already; what there is of others there stays."""
         from knuckle.core.figures import write_text
         from knuckle.perception.tracking.detection_recipe import detect
-        from knuckle.perception.tracking.evaluation import TUNED
-        from knuckle.perception.tracking.rivals import rival, weights_of
-        from knuckle.perception.tracking.tuning import Tuned, as_json, from_json, tune, untuned
+        from knuckle.perception.tracking.real_detections import pointrcnn_cars
+        from knuckle.perception.tracking.rivals import weights_of
+        from knuckle.perception.tracking.tuned_settings import TUNED, as_json
+        from knuckle.perception.tracking.tuning import tune
         from knuckle.perception.tracking.weights_folder import read_json
 
         path = self.folder / TUNED
         some = [film.head(self.config.tune_frames) for film in films]
-        seen = [detect(film, self.config.seed + 77) for film in some]
+        if self.config.detections == POINTRCNN:
+            some, seen = pointrcnn_cars(self.config.data, some)
+        else:
+            seen = [detect(film, self.config.seed + 77) for film in some]
         table = read_json(path, "the tuned settings") if path.is_file() else {}
         models = dict(table.get("models", {}))
         for name in names:
-            begin, only = from_json(models[name], name, str(path)) if name in models else untuned(name), EVERY_SETTING
-            if rival(name).tensors and name != "ridge" and "ridge" in models and name not in models:
-                # What learned models share with the ridge map they take from it: they are dear to run.
-                ridge: Tuned = from_json(models["ridge"], "ridge", str(path))
-                begin = replace(ridge, motion={})
-            if rival(name).tensors and name != "ridge":
-                only = TUNED_AFTER_RIDGE
+            begin, only = self._where_tuning_begins(name, models, str(path))
             tuned = tune(name, some, seen, weights_of(name, self.folder), begin, only)
             models[name] = as_json(tuned)
             facts = {"data": self.source, "films": [film.name for film in some], "frames": self.config.tune_frames}
@@ -196,6 +254,28 @@ class _Work:
             self.console.print(
                 f"{name}: HOTA {tuned.hota:.3f} tuned, {tuned.tried} tries, {tuned.cpu_s:.0f} CPU-seconds"
             )
+
+    def _where_tuning_begins(self, name: str, models: dict[str, Any], where: str) -> tuple[Tuned, tuple[str, ...]]:
+        """Settings to begin with, and which may change: all where the tuple is empty."""
+        from knuckle.perception.tracking.rivals import is_linked, plain, rival
+        from knuckle.perception.tracking.tuned_settings import from_json, linked, untuned
+
+        learned = bool(rival(name).tensors) and plain(name) != "ridge"
+        only = TUNED_AFTER_LINK if is_linked(name) else TUNED_AFTER_RIDGE if learned else EVERY_SETTING
+        if name in models:
+            return from_json(models[name], name, where), only
+        # What is dear to run begins where the ridge map ended, and learned association where the same motion did.
+        before = plain(name) if is_linked(name) else "ridge" if learned else name
+        if before not in models:
+            return untuned(name), only
+        begin = from_json(models[before], before, where)
+        return linked(begin) if is_linked(name) else replace(begin, motion={}), only
+
+
+def _made(name: str, motion: dict[str, float], weights: Weights, frame_s: float) -> MotionModel:
+    from knuckle.perception.tracking.rivals import rival
+
+    return rival(name).make(frame_s, motion, weights)
 
 
 def _networks(text: str) -> Networks:

@@ -1,7 +1,7 @@
 """Tracks as the tracker meets them, to learn from: noise, misses, and gaps that the learner itself has filled.
 
 A model that is trained on whole histories alone never sees its own predictions in them; here it goes along a track step
-by step, and what was missed holds what it predicted.
+by step, and what was missed holds what it predicted, moved as the tracker moves what is lost: by what surprised others.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from knuckle.perception.tracking.detection_recipe import DROPPED
 from knuckle.perception.tracking.grid_roll import Step
 from knuckle.perception.tracking.ridge_motion import moved, relative
 from knuckle.perception.tracking.track_features import Floats, track_features
-from knuckle.perception.tracking.track_windows import noisy
+from knuckle.perception.tracking.track_windows import jerk, noisy
 
 GAPS = (3, 5, 10, 15)
 GAP_RATE = 0.03
@@ -24,12 +24,13 @@ MOST = 3.0
 
 
 class UnrolledTracks:
-    """``batch`` tracks at once out of ``windows`` (W, rows, 4); one that is at its end is replaced by another."""
+    """``batch`` tracks at once out of ``windows`` (W, rows, 6); one that is at its end is replaced by another."""
 
     def __init__(self, windows: Array, history: int, batch: int, rng: np.random.Generator) -> None:
         self.windows, self.history, self.rng = windows, history, rng
         rows = windows.shape[1]
         self.truth, self.observed = np.zeros((batch, rows, 4)), np.zeros((batch, rows, 4))
+        self.scene, self.path = np.zeros((batch, rows, 2)), np.zeros((batch, history, 2))
         self.hit = np.zeros((batch, rows), dtype=bool)
         self.boxes, self.seen = np.zeros((batch, history, 4)), np.zeros((batch, history), dtype=bool)
         self.length, self.at = np.zeros(batch, dtype=np.int64), np.zeros(batch, dtype=np.int64)
@@ -38,16 +39,19 @@ class UnrolledTracks:
         self.left = rng.integers(1, rows - history + 1, batch)
 
     def features(self) -> tuple[Floats, Array]:
-        """Features (B, q, 10) and the true offsets of the next boxes (B, 4)."""
+        """Features (B, q, 14) and the true offsets of the next boxes (B, 4)."""
         ahead = self.truth[np.arange(len(self.at)), self.at]
         target = relative(ahead[:, None], self.boxes[:, -1])[:, 0]
-        return track_features(self.boxes, self.seen, self.length), np.clip(target, -MOST, MOST)
+        return track_features(self.boxes, self.seen, self.length, self.path), np.clip(target, -MOST, MOST)
 
     def step(self, offsets: Array) -> None:
         """Go on by a frame: what was observed, or what ``offsets`` (B, 4) predict where nothing was."""
         every = np.arange(len(self.at))
         hit = self.hit[every, self.at]
-        newest = np.where(hit[:, None], self.observed[every, self.at], moved(self.boxes[:, -1], offsets))
+        self.path = np.concatenate([self.path[:, 1:], self.scene[every, self.at][:, None]], axis=1)
+        ahead = moved(self.boxes[:, -1], offsets)
+        ahead[:, :2] += jerk(self.path)
+        newest = np.where(hit[:, None], self.observed[every, self.at], ahead)
         self.boxes = np.concatenate([self.boxes[:, 1:], newest[:, None]], axis=1)
         self.seen = np.concatenate([self.seen[:, 1:], hit[:, None]], axis=1)
         self.length = np.minimum(self.length + 1, self.history)
@@ -58,14 +62,16 @@ class UnrolledTracks:
 
     def _draw(self, rows: Ints) -> None:
         rng, h = self.rng, self.history
-        truth = self.windows[rng.integers(0, len(self.windows), len(rows))].copy()
+        drawn = self.windows[rng.integers(0, len(self.windows), len(rows))].copy()
         mirrored = rng.random(len(rows)) < 0.5
-        truth[mirrored, :, 0] *= -1.0
+        drawn[mirrored, :, 0] *= -1.0
+        drawn[mirrored, :, 4] *= -1.0
+        truth, self.scene[rows] = drawn[..., :4], drawn[..., 4:]
         self.truth[rows], self.observed[rows] = truth, noisy(truth, rng)
         self.hit[rows] = _hits(len(rows), truth.shape[1], rng)
         young = rng.random(len(rows)) < YOUNG
         self.length[rows] = np.where(young, rng.integers(1, h + 1, len(rows)), h)
-        self.boxes[rows] = self.observed[rows, :h]
+        self.boxes[rows], self.path[rows] = self.observed[rows, :h], self.scene[rows, :h]
         self.seen[rows] = np.arange(h)[None, :] >= h - self.length[rows][:, None]
         self.at[rows] = h
         if hasattr(self, "left"):
@@ -73,14 +79,14 @@ class UnrolledTracks:
 
 
 def sampled(tracks: UnrolledTracks, step: Step, count: int) -> tuple[Floats, Array]:
-    """Features (N, q, 10) and true offsets (N, 4) of ``count`` steps of all tracks, gaps filled by ``step``."""
+    """Features (N, q, 14) and true offsets (N, 4) of ``count`` steps of all tracks, gaps filled by ``step``."""
     features, targets = [], []
     for _ in range(count):
         x, y = tracks.features()
         features.append(x)
         targets.append(y)
         newest = tracks.boxes[:, -1]
-        tracks.step(relative(step(tracks.boxes, tracks.seen, tracks.length)[:, None], newest)[:, 0])
+        tracks.step(relative(step(tracks.boxes, tracks.seen, tracks.length, tracks.path)[:, None], newest)[:, 0])
     return np.concatenate(features), np.concatenate(targets)
 
 

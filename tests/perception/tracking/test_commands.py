@@ -14,12 +14,15 @@ from knuckle.perception.tracking.eval_command import eval_tracker
 from knuckle.perception.tracking.evaluation import tuned_of
 from knuckle.perception.tracking.rivals import RIVALS, defaults, rival, weights_of
 from knuckle.perception.tracking.train_command import train_tracker
-from knuckle.perception.tracking.tuning import untuned
+from knuckle.perception.tracking.tuned_settings import untuned
 from knuckle.perception.tracking.weights_folder import SHIPPED
 from tests.perception.tracking.films import write_mot
 
 TINY = ["--simulated", "2", "--frames", "60", "--tune-frames", "20", "--tune-films", "1"]
-SMALL = "fit.updates=4,fit.round=2,fit.batch=8,mtp.width=8,mtp.layers=1,trackssm.width=8,trackssm.encoder=1"
+SMALL = (
+    "fit.updates=4,fit.round=2,fit.batch=8,mtp.width=8,mtp.layers=1,trackssm.width=8,trackssm.encoder=1,"
+    "link.updates=20,link.frames=20,link.batch=64"
+)
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +30,17 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of every part, as small as it can be."""
     pytest.importorskip("torch")
     run = tmp_path_factory.mktemp("run")
-    words = ["--data", "simulated-players", "--run", str(run), "--set", SMALL, "--models", "last+ridge+mtp", *TINY]
+    words = [
+        "--data",
+        "simulated-players",
+        "--run",
+        str(run),
+        "--set",
+        SMALL,
+        "--models",
+        "last+ridge+mtp+ridge-link",
+        *TINY,
+    ]
     assert train_tracker(words) == 0
     return run
 
@@ -37,15 +50,15 @@ def test_a_run_leaves_weights_with_cards_and_tuned_settings_that_evaluation_take
 ) -> None:
     weights = trained / "weights"
     assert json.loads((weights / "mtp.json").read_text())["licence"] == "Apache-2.0"
-    assert set(json.loads((weights / "tuned.json").read_text())["models"]) == {"last", "ridge", "mtp"}
+    assert set(json.loads((weights / "tuned.json").read_text())["models"]) == {"last", "ridge", "mtp", "ridge-link"}
     words = ["--data", "simulated-players", "--weights", str(weights), "--frames", "40", "--seeds", "2"]
-    names = "last+ridge+mtp+trackssm"
+    names = "last+ridge+mtp+trackssm+ridge-link"
     assert (
         eval_tracker([*words, "--models", names, "--json", str(tmp_path / "f.json"), "--plot", str(tmp_path / "p.svg")])
         == 0
     )
     figures = json.loads((tmp_path / "f.json").read_text())
-    for name in names.split("+"):
+    for name in names.replace("-", "_").split("+"):
         low, high = figures["intervals"][f"hota_{name}"]
         assert 0.0 <= low <= figures["figures"][f"hota_{name}"] <= high <= 1.0
         assert f"assa_{name}" in figures["figures"] and f"idsw_{name}" in figures["figures"]
@@ -67,6 +80,7 @@ def test_the_same_command_goes_on_and_another_setting_is_refused(trained: Path) 
     ("words", "said"),
     [
         (["--models", "sorts"], "unknown model 'sorts'; did you mean 'sort'"),
+        (["--models", "sorts-link"], "unknown model 'sorts'; did you mean 'sort'"),
         (["--data", "nowhere"], "no films"),
         (["--data", "simulated-player"], "did you mean 'players'"),
         (["--films", "players-7"], "unknown film 'players-7'"),
@@ -127,6 +141,21 @@ def test_tuned_settings_that_are_not_right_are_refused(tmp_path: Path, change: A
         tuned_of("last", tmp_path)
 
 
+def test_learned_association_has_the_settings_of_its_model_where_it_has_none_of_its_own(tmp_path: Path) -> None:
+    one = {
+        "tracker": {"high": 0.45, "memory": 99.0, "momentum": 0.2},
+        "motion": {},
+        "hota": 0.5,
+        "cpu_s": 1,
+        "tried": 1,
+    }
+    (tmp_path / "tuned.json").write_text(json.dumps({"models": {"ocsort": one}}))
+    tuned = tuned_of("ocsort-link", tmp_path)
+    assert tuned.tracker["high"] == 0.45 and tuned.tracker["link"] == untuned("ocsort-link").tracker["link"]
+    assert tuned.tracker["memory"] == untuned("ocsort-link").tracker["memory"] and "momentum" not in tuned.tracker
+    assert tuned_of("sort-link", tmp_path) == untuned("sort-link")
+
+
 def test_weights_that_were_changed_are_refused(trained: Path, tmp_path: Path) -> None:
     for suffix in ("json", "safetensors"):
         data = (trained / "weights" / f"mtp.{suffix}").read_bytes()
@@ -137,7 +166,7 @@ def test_weights_that_were_changed_are_refused(trained: Path, tmp_path: Path) ->
         weights_of("mtp", tmp_path)
 
 
-@pytest.mark.parametrize("name", RIVALS)
+@pytest.mark.parametrize("name", [*RIVALS, "bytetrack-link", "mtp-link"])
 def test_every_model_that_comes_along_works_with_its_tuned_settings(name: str) -> None:
     tuned = tuned_of(name, SHIPPED)
     assert tuned != untuned(name) and set(tuned.motion) == set(defaults(name))

@@ -109,9 +109,9 @@ def windows(count: int = 1500, rows: int = 30) -> Any:
 def test_ridge_beats_the_last_box_and_a_straight_way_on_tracks_it_has_not_seen() -> None:
     some = windows()
     ridge = RidgeMotion(FRAME_S, fit_ridge(some[:1000], np.random.default_rng(0)))
-    past, truth = noisy(some[1000:, :10], np.random.default_rng(1)), some[1000:, 10]
+    past, truth = noisy(some[1000:, :10, :4], np.random.default_rng(1)), some[1000:, 10, :4]
     n = len(past)
-    ahead = ridge.step(past, np.ones((n, 10), dtype=bool), np.full(n, 10))
+    ahead = ridge.step(past, np.ones((n, 10), dtype=bool), np.full(n, 10), np.zeros((10, 2)))
     errors = [np.abs(guess - truth).mean() for guess in (ahead, past[:, -1], 2 * past[:, -1] - past[:, -2])]
     assert errors[0] < 0.9 * min(errors[1:])
 
@@ -119,10 +119,11 @@ def test_ridge_beats_the_last_box_and_a_straight_way_on_tracks_it_has_not_seen()
 def test_a_ridge_map_does_not_depend_on_place_or_scale() -> None:
     some = windows(600)
     ridge = RidgeMotion(FRAME_S, fit_ridge(some, np.random.default_rng(0)))
-    boxes, seen, length = some[:50, :10], np.ones((50, 10), dtype=bool), np.full(50, 10)
+    boxes, seen, length = some[:50, :10, :4], np.ones((50, 10), dtype=bool), np.full(50, 10)
     moved_and_scaled = 3.0 * boxes + np.array([500.0, -200.0, 0.0, 0.0])
-    expected = 3.0 * ridge.step(boxes, seen, length) + np.array([500.0, -200.0, 0.0, 0.0])
-    assert np.allclose(ridge.step(moved_and_scaled, seen, length), expected, rtol=1e-9)
+    still = np.zeros((10, 2))
+    expected = 3.0 * ridge.step(boxes, seen, length, still) + np.array([500.0, -200.0, 0.0, 0.0])
+    assert np.allclose(ridge.step(moved_and_scaled, seen, length, still), expected, rtol=1e-9)
 
 
 def test_errors_over_gaps_grow_with_the_gap() -> None:
@@ -133,7 +134,7 @@ def test_errors_over_gaps_grow_with_the_gap() -> None:
 
 
 def test_relative_and_moved_are_inverse() -> None:
-    some = windows(40)
+    some = windows(40)[..., :4]
     offset = relative(some[:, 1:2], some[:, 0])[:, 0]
     assert np.allclose(moved(some[:, 0], offset), some[:, 1])
 
@@ -173,7 +174,7 @@ def test_rolling_goes_step_by_step_and_between_two_frames_at_last() -> None:
     history = straight_history(FRAME_S * np.arange(12))
     boxes, seen, length = on_grid(history, FRAME_S, 6)
 
-    def step(boxes: Any, seen: Any, length: Any) -> Any:
+    def step(boxes: Any, seen: Any, length: Any, path: Any) -> Any:
         return 2.0 * boxes[:, -1] - boxes[:, -2]
 
     for frames in (0.3, 1.0, 2.0, 4.5):

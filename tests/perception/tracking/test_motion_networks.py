@@ -48,7 +48,7 @@ def test_numpy_says_what_torch_says(name: str, windows: Any) -> None:
     rows = net.config.history
     length = np.arange(20) % rows + 1
     seen = np.random.default_rng(0).random((20, rows)) < 0.8
-    features = track_features(windows[:20, :rows], seen, length)
+    features = track_features(windows[:20, :rows, :4], seen, length, windows[:20, :rows, 4:])
     with torch.no_grad():
         said = net(torch.from_numpy(features))
     if name == "mtp":
@@ -97,7 +97,7 @@ def test_losses_fall(name: str, windows: Any) -> None:
 
 def test_a_flow_s_steps_learn_each_its_own_part_and_nothing_of_the_others() -> None:
     net = shaken("trackssm")
-    features = torch.randn((6, 5, 10), generator=torch.Generator().manual_seed(0))
+    features = torch.randn((6, 10, 14), generator=torch.Generator().manual_seed(0))
     steps = net(features)
     steps[1].sum().backward()
     assert all(weight.grad is None for weight in net.decoder[0].parameters())
@@ -109,18 +109,22 @@ def test_a_flow_s_steps_learn_each_its_own_part_and_nothing_of_the_others() -> N
     assert float(loss) == 0.0 and torch.equal(offsets, target)
 
 
-def test_an_mtp_begins_as_the_best_linear_map(windows: Any) -> None:
-    net = make_net("mtp", *SMALL, 0)
+@pytest.mark.parametrize("name", NAMES)
+def test_a_network_begins_as_the_best_linear_map(name: str, windows: Any) -> None:
+    net = make_net(name, *SMALL, 0)
     start(net, windows, FIT, 0)
-    past = noisy(windows[:, :10], np.random.default_rng(5))
-    features = track_features(past, np.ones(past.shape[:2], dtype=bool), np.full(len(past), 10))
-    target = relative(windows[:, 10:11], past[:, -1])[:, 0]
+    past = noisy(windows[:, :10, :4], np.random.default_rng(5))
+    features = track_features(past, np.ones(past.shape[:2], dtype=bool), np.full(len(past), 10), windows[:, :10, 4:])
+    target = relative(windows[:, 10:11, :4], past[:, -1])[:, 0]
     with torch.no_grad():
-        offset = net(torch.from_numpy(features))[0].numpy()
+        said = net(torch.from_numpy(features))
+    offset = said[0 if name == "mtp" else -1].numpy()
     assert np.abs(offset - target).mean() < 0.9 * np.abs(target).mean()
 
 
-def test_unrolled_tracks_hold_what_was_seen_and_where_nothing_was_what_was_predicted(windows: Any) -> None:
+def test_unrolled_tracks_hold_what_was_seen_and_where_nothing_was_what_was_predicted_and_moved_as_the_scene(
+    windows: Any,
+) -> None:
     tracks = UnrolledTracks(windows, 10, 32, np.random.default_rng(0))
     predicted = np.full((32, 4), 0.05)
     for _ in range(40):
@@ -132,7 +136,9 @@ def test_unrolled_tracks_hold_what_was_seen_and_where_nothing_was_what_was_predi
         for k in np.flatnonzero((left > 1) & hit):
             assert (tracks.boxes[k, -1] == tracks.observed[k, at[k]]).all() and tracks.seen[k, -1]
         for k in np.flatnonzero((left > 1) & ~hit):
-            assert tracks.boxes[k, -1, 0] == pytest.approx(newest[k, 0] + 0.05 * newest[k, 2])
+            path = tracks.path[k]
+            surprise = path[-1, 0] - path[-2, 0] - (path[-2, 0] - path[-6, 0]) / 4
+            assert tracks.boxes[k, -1, 0] == pytest.approx(newest[k, 0] + 0.05 * newest[k, 2] + surprise)
             assert not tracks.seen[k, -1]
 
 

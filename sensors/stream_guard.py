@@ -9,7 +9,7 @@ another, none where one is surplus. Time is even for the estimator; its estimate
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, replace
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar, cast
 
 from knuckle.core.config import setting, validate
 from knuckle.sensors import estimator_state
@@ -96,7 +96,7 @@ class StreamGuard(Generic[S, E]):
         self.config = validate(config, where="guard")
         self.counts = GuardCounts()
         self._inner, self._fresh = inner, inner.state()
-        self._rules: Any = rules or imu_rules(config)
+        self._rules = cast("Rules[S]", rules or imu_rules(config))
         self._grid = SampleGrid(config.rate_hz, round(config.long_gap_s * 1e9))
         self._distrust, self._distrust_until_ns = "starting", 0
         self._off_grid = 0.0

@@ -30,9 +30,9 @@ from knuckle_ros import imu_messages, model_messages
 from knuckle_ros.bus_qos import STREAM
 from knuckle_ros.configuration_topic import publish_configuration
 from knuckle_ros.diagnostics import Diagnostics, Level
+from knuckle_ros.eager_subscription import EagerSubscription
 from knuckle_ros.field_rows import FieldRows
 from knuckle_ros.host_context import HostContext
-from knuckle_ros.imu_messages import LOSSLESS
 from knuckle_ros.parameters import declare
 from knuckle_ros.wire import stamp_ns
 
@@ -124,10 +124,10 @@ class ModelNode:
     def _listen(self) -> list[Any]:
         config, node = self.config, self.node
         if self.task in IMU_TASKS:
-            heard = [node.create_subscription(Imu, f"{config.source}imu", self._on_imu, LOSSLESS)]
+            heard = [EagerSubscription(node, Imu, f"{config.source}imu", self._on_imu)]
             if needs_field(self.card) and config.magnetometer:
                 topic = f"{config.source}magnetic_field"
-                heard.append(node.create_subscription(MagneticField, topic, self._on_mag, LOSSLESS))
+                heard.append(EagerSubscription(node, MagneticField, topic, self._on_mag))
             return heard
         names = tuple(entry.name for entry in self.card.channels.inputs)
         if self.task == "skin":
@@ -144,7 +144,7 @@ class ModelNode:
             self._frame = message.header.frame_id
             self._on_row(stamp_ns(message.header.stamp), row)
 
-        return [node.create_subscription(kind, topic, take, LOSSLESS)]
+        return [EagerSubscription(node, kind, topic, take)]
 
     def _on_imu(self, message: Imu) -> None:
         self._frame = message.header.frame_id

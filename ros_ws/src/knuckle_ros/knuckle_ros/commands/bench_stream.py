@@ -15,7 +15,7 @@ from knuckle.core.errors import InputError
 from knuckle.core.figures import Figures, require_writable
 
 if TYPE_CHECKING:
-    from knuckle_ros.graph import Graph
+    from knuckle_ros.graph import Graph, Value
     from knuckle_ros.graph_process import GraphProcess
 
 WARM_UP_S = 12.0
@@ -82,7 +82,7 @@ def _graph(config: BenchStreamConfig, folder: Path, results: str) -> Graph:
             probe.bind(("127.0.0.1", 0))
             port = probe.getsockname()[1]
         graph = load_graph("demo").with_settings([f"page.port={port}", "policy.threads=1"])
-    source = {
+    source: dict[str, Value] = {
         "model": str(folder),
         "node": "model",
         "rate": config.rate,
@@ -90,7 +90,7 @@ def _graph(config: BenchStreamConfig, folder: Path, results: str) -> Graph:
         "seconds": config.seconds,
         "results": results,
     }
-    model = {
+    model: dict[str, Value] = {
         "model": str(folder),
         "stream": "bench",
         "source": "bench/",

@@ -66,6 +66,9 @@ def compare(comparison: Comparison, said: Callable[[str], object]) -> list[Row]:
     """Learn and judge all that is not done yet. InputError where the data are of another task."""
     task, data = comparison.task, comparison.data
     data.require_shapes(task.observations, task.actions, task=task.name)
+    if task.rung and data.environment != task.environment:
+        what = f"they say '{data.environment}' of where they were recorded"
+        raise InputError(what, where=data.name, right=f"{task.environment}: the --out of a knuckle collect")
     if task.rung and "nearest-replay" in comparison.learners:
         raise InputError("no recording is played on a hand", where=task.name, right="learners and shuffled-actions")
     chosen = {

@@ -24,7 +24,9 @@ class EvalOffline:
 
     study: str = setting("", "navigation: the point in the plane; empty: a task")
     task: str = setting("", "hopper, walker2d, door, door-300, pointmaze or reorient-yaw60")
-    data: str = setting("", "what to learn from, as knuckle data show takes it; several with + between")
+    data: str = setting(
+        "", "what to learn from, as knuckle data show takes it; NAME:10 is episode 10 alone; several with + between"
+    )
     learners: str = setting(
         "bc+iql+td3-bc+odice", "learners with + between; nearest-replay and shuffled-actions must lose"
     )
@@ -132,6 +134,8 @@ def _task(config: EvalOffline, folder: Path, picture: Path, console: Console) ->
     )
     rows = compare(comparison, lambda line: console.print(line, style="dim", soft_wrap=True))
     figures, intervals = figures_of(rows, task)
+    figures["learning_cpu_s"] = sum(1e-3 * row.step_cpu_ms * len(row.returns) * config.steps for row in rows)
+    console.print(f"learning, without choosing lambda: {figures['learning_cpu_s']:.0f} CPU-seconds", highlight=False)
     names = [name.replace("-", "_") for name in learners]
     _print(console, names, ("return", "score", "success", "lambda", "step_cpu_ms"), figures, intervals)
     kind = "score" if task.references is not None else "success" if task.success else "return"

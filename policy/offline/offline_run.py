@@ -124,6 +124,8 @@ class OfflineRun:
             "data": self.data.name,
             "data_steps": self.data.steps,
             "data_episodes": len(self.data.episodes),
+            "environment": self.data.environment,
+            "reward_rule": self.data.reward_rule,
             "all_settings": asdict(self.fit.settings),
         }
         if not path.is_file():

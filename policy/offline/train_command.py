@@ -15,7 +15,9 @@ from knuckle.core.errors import InputError
 class TrainOffline:
     """Learn from recorded data. The same command goes on with a run that ended early."""
 
-    data: str = setting("", "what to learn from, as knuckle data show takes it; several with + between")
+    data: str = setting(
+        "", "what to learn from, as knuckle data show takes it; NAME:10 is episode 10 alone; several with + between"
+    )
     learner: str = setting("odice", "odice, odice-semi, odice-true, odice-imitation, bc, bc-10, iql, td3-bc or cql")
     set: str = setting("", "settings that differ: lam=0.7,eta=0.5,weight=exact")
     steps: int = setting(50_000, "steps of learning in all", low=1, high=100_000_000)

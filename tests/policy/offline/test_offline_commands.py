@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -191,6 +192,13 @@ def test_a_comparison_on_a_hands_episodes_is_judged_by_the_protocol(tmp_path: Pa
     figures = json.loads(path.read_text())["figures"]
     assert figures["success_bc"] == figures["return_bc"] in (0.0, 1.0)
     assert (out / "bc-0" / "policy" / "card.json").is_file()
+    with pytest.raises(InputError, match="they say '' of where they were recorded"):
+        elsewhere = replace(hand_like(), environment="")
+        compare(Comparison(offline_task("reorient-yaw60"), elsewhere, ["bc"], 1, 3, 1, tmp_path / "no"), print)
+    with pytest.raises(InputError, match="no recording is played on a hand"):
+        wanted = ["nearest-replay"]
+        compare(Comparison(offline_task("reorient-yaw60"), hand_like(), wanted, 1, 3, 1, tmp_path / "no"), print)
+    assert not (tmp_path / "no").exists()
 
 
 def test_training_leaves_its_figures_for_tensorboard_and_draws_their_curve(recorded: Path, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from knuckle.core.cards import Entry
 from knuckle.perception.tracking.boxes import Flags
 from knuckle.perception.tracking.candidates import Association
 from knuckle.perception.tracking.detection_recipe import Detected
@@ -25,6 +26,7 @@ from knuckle.perception.tracking.two_stage import TwoStage
 
 LEARNED_ON = {"high": 0.4, "start": 0.5, "noise": 0.05, "second_iou": 0.35, "common_shift": 1.0}
 MEMORY_FRAMES = 50
+SEES_AND_SAYS = (Entry("pair_features", (FEATURES,), "sizes of the track's box"), Entry("link", (1,), "logit"))
 
 Make = Callable[[float], MotionModel]
 

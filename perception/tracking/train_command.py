@@ -198,7 +198,7 @@ class _Work:
     def link(self) -> None:
         """Learn the association from what the models of this run meet on its films."""
         from knuckle.perception.tracking.detection_recipe import detect
-        from knuckle.perception.tracking.link_net import learn_link
+        from knuckle.perception.tracking.link_net import SEES_AND_SAYS, learn_link
         from knuckle.perception.tracking.real_detections import pointrcnn_cars
         from knuckle.perception.tracking.rivals import LINK, rival, weights_of
         from knuckle.perception.tracking.tuned_settings import tuned_of
@@ -217,7 +217,8 @@ class _Work:
                 models.append(partial(_made, name, tuned.motion, weights))
         made, facts = learn_link(some, seen, models, own, self.config.seed)
         cpu_s = round(time.process_time() - begun, 1)
-        save_weights(self.folder, LINK, made, {"cpu_s": cpu_s, **facts, **asdict(own)}, self.source, 1, self.rate_hz)
+        told = {"cpu_s": cpu_s, **facts, **asdict(own)}
+        save_weights(self.folder, LINK, made, told, self.source, 1, self.rate_hz, SEES_AND_SAYS)
         self.console.print(f"link: {facts['pairs']:.0f} pairs, loss {facts['loss']:.4f}, {cpu_s} CPU-seconds")
 
     def _export(self, name: str, fit: NetFit, tensors: dict[str, Any]) -> None:

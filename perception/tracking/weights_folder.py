@@ -23,19 +23,31 @@ SIMULATED_LICENCE = "Apache-2.0"
 
 
 def save_weights(
-    folder: Path, name: str, weights: Mapping[str, Floats], config: dict[str, Any], data: str, rows: int, rate_hz: float
+    folder: Path,
+    name: str,
+    weights: Mapping[str, Floats],
+    config: dict[str, Any],
+    data: str,
+    rows: int,
+    rate_hz: float,
+    sees_and_says: tuple[cards.Entry, cards.Entry] | None = None,
 ) -> None:
     """Write the weights of a model and their card, whole or not at all.
 
     ``rate_hz`` is of the films that it learned from; a model steps by frames, so other rates are other motion to it.
+    ``sees_and_says`` is what goes in and out, for those that are no motion model of ``rows`` boxes.
     """
     path = folder / f"{name}.safetensors"
     write_whole(path, save({key: np.ascontiguousarray(value, dtype=np.float32) for key, value in weights.items()}))
+    sees, says = sees_and_says or (
+        cards.Entry("track_features", (rows, CHANNELS), "sizes of the newest box"),
+        cards.Entry("offset", (4,), "sizes of the newest box, logarithms of ratios"),
+    )
     card = cards.Card(
         name=name,
         config=config,
-        observations=(cards.Entry("track_features", (rows, CHANNELS), "sizes of the newest box"),),
-        actions=(cards.Entry("offset", (4,), "sizes of the newest box, logarithms of ratios"),),
+        observations=(sees,),
+        actions=(says,),
         rate_hz=rate_hz,
         data=data,
         licence=SIMULATED_LICENCE if data.startswith("simulated") else OWN,

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Health:
-    """Rate of outputs in Hz, their median, 99th percentile and largest latency in s (NaN without), drops since start."""
+    """Rate of outputs in Hz, their median, 99th percentile and largest latency in s (NaN without), drops so far."""
 
     rate_hz: float
     latency_p50_s: float

@@ -49,6 +49,33 @@ def browser() -> Iterator[Any]:
         running.close()
 
 
+class Watch:
+    """A stranger beside the hand and where it is expected, once it has ``come``."""
+
+    def __init__(self, node: Any) -> None:
+        from knuckle_msgs.msg import Forecasts, Tracks
+
+        self.come = threading.Event()
+        self._tracks = node.create_publisher(Tracks, "tracks", 1)
+        self._forecasts = node.create_publisher(Forecasts, "forecasts", 1)
+
+    def play(self, stamp_ns: int) -> None:
+        from knuckle.motion.forecaster import Forecaster
+        from knuckle.perception.thing_tracker import TrackedThings
+        from knuckle_ros.thing_messages import forecasts_msg, tracks_msg
+
+        if not self.come.is_set():
+            return
+        place, one = np.array([[0.25, -0.2, 0.1]]), np.ones(1)
+        told = TrackedThings(
+            stamp_ns, "world", np.array([3]), ("stranger",), one, place, 1e-4 * one, 0 * place, one, 0 * place + 0.1,
+            0 * one,
+        )  # fmt: skip
+        forecast = Forecaster().forecast(np.repeat(place[:, None], 6, axis=1), 0.083)
+        self._tracks.publish(tracks_msg(told))
+        self._forecasts.publish(forecasts_msg(stamp_ns, "world", [3], ["stranger"], forecast))
+
+
 class Stage:
     """What the page listens to and calls, played by the test."""
 
@@ -56,7 +83,7 @@ class Stage:
         from geometry_msgs.msg import PoseStamped
         from knuckle_msgs.msg import SafetyState
         from sensor_msgs.msg import JointState
-        from std_msgs.msg import Bool
+        from std_msgs.msg import Bool, String
         from std_srvs.srv import Trigger
 
         from knuckle.hardware.spec.hands import hand_spec
@@ -67,6 +94,8 @@ class Stage:
         self.calls: list[str] = []
         self.stops = probe.listen(Bool, "emergency_stop")
         self.states = node.create_publisher(SafetyState, "safety/state", LATCHED)
+        self.threats = node.create_publisher(String, "zone/threat", LATCHED)
+        self.watch = Watch(node)
         self.SafetyState = SafetyState
         self.say(SafetyState.ARMED, holder="policy")
 
@@ -80,7 +109,7 @@ class Stage:
 
             return serve
 
-        for name in ("emergency_stop", "hand/rearm", "policy/engage", "goals/next", "world/reset"):
+        for name in ("emergency_stop", "hand/rearm", "policy/engage", "goals/next", "world/reset", "world/intruder"):
             node.create_service(Trigger, name, answer(name))
         joints = node.create_publisher(JointState, "joint_states", 10)
         poses = node.create_publisher(PoseStamped, "object/pose", 10)
@@ -93,6 +122,7 @@ class Stage:
                 header = header_msg(k * 50_000_000)
                 joints.publish(JointState(header=header, name=list(spec.joint_names), position=spec.home.tolist()))
                 poses.publish(pose_msg(k * 50_000_000, "world", (0.0, 0.0, 0.04), (1.0, 0.0, 0.0, 0.0)))
+                self.watch.play(k * 50_000_000)
 
         self._thread = threading.Thread(target=play)
         self._thread.start()
@@ -154,9 +184,44 @@ def test_the_page_shows_the_scene_and_its_stop_button_stops(
         ("Arm", "policy/engage"),
         ("Next goal", "goals/next"),
         ("Reset the world", "world/reset"),
+        ("Send an intruder", "world/intruder"),
     ):
         page.get_by_role("button", name=button, exact=True).click(timeout=15_000)
         wait_until(lambda wanted=service: wanted in stage.calls, 5.0, f"{service} was not called")
+
+
+@pytest.mark.browser
+@pytest.mark.slow  # a software renderer draws the forecasts
+@pytest.mark.timeout(540)
+def test_the_page_draws_a_stranger_with_its_forecast_and_says_why_the_hand_holds(
+    graph: str, port: int, run_graph: Callable[..., Any], stage: Stage, browser: Any
+) -> None:
+    from std_msgs.msg import String
+
+    run_graph(graph).wait_for("process page: running", timeout_s=90.0)
+    page = browser.new_page(viewport={"width": 1000, "height": 640})
+    page.goto(f"http://127.0.0.1:{port}")
+    page.get_by_text("held by policy").wait_for(timeout=120_000)
+    assert page.get_by_text("zone").count() == 0
+
+    def warm() -> float:
+        """The share of the scene's pixels in the colours of fingertips, objects and forecasts."""
+        from PIL import Image
+
+        shot = np.asarray(Image.open(io.BytesIO(page.screenshot(clip={"x": 0, "y": 0, "width": 600, "height": 600}))))
+        pixels = shot[..., :3].reshape(-1, 3).astype(int)
+        return float((pixels[:, 0] - pixels[:, 2] > 15).mean())
+
+    wait_until(lambda: warm() > 0.005, 60.0, "the scene stays blank")
+    before = warm()
+    stage.threats.publish(String(data="stranger 3 will be in the zone in 0.4 s (probability 0.62)"))
+    stage.say(stage.SafetyState.HOLD, reason="hold asked by 'the watch of the zone'")
+    stage.watch.come.set()
+    page.get_by_text("stranger 3 will be in the zone in 0.4 s").first.wait_for(timeout=60_000)
+    page.get_by_text("hold asked by 'the watch of the zone'").first.wait_for(timeout=60_000)
+    wait_until(lambda: warm() > before + 0.02, 60.0, "no forecast is drawn")
+    stage.threats.publish(String(data=""))
+    page.get_by_text("the zone round the hand is free").first.wait_for(timeout=60_000)
 
 
 def test_the_page_answers_on_this_machine_alone(graph: str, port: int, run_graph: Callable[..., Any]) -> None:

@@ -76,6 +76,7 @@ Found = tuple[dict[str, float], dict[str, tuple[float, float]], int]
 def _models(config: EvalForecast, console: Console) -> Found:
     """Trained models beside each other on all windows, or on those of --test."""
     import numpy as np
+    import torch
     from rich.table import Table
 
     from knuckle.motion.learned.model_eval import score_models, window_config
@@ -83,6 +84,7 @@ def _models(config: EvalForecast, console: Console) -> Found:
     from knuckle.motion.learned.part_windows import sequences
     from knuckle.motion.learned.scores import interval
 
+    torch.set_num_threads(1)
     models = [name for name in config.models.split("+") if name]
     windows = _windows(config, window_config(models))
     if config.test:

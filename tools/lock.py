@@ -24,7 +24,7 @@ SECTIONS = {
     "demo": ("--extra=ros", "--extra=sim", "--extra=log", "--group=page", "--group=environment"),
     "setup": ("--extra=view", "--extra=hand"),
     "learn": ("--extra=learn", "--extra=policy"),
-    "test": ("--extra=dev", "--extra=calibrate"),
+    "test": ("--extra=dev", "--extra=calibrate", "--extra=scenarios"),
     "rest": ("--extra=vision", "--group=build"),
 }
 """Name of a section to what it adds to the ones before it."""

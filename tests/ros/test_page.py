@@ -191,7 +191,6 @@ def test_the_page_shows_the_scene_and_its_stop_button_stops(
 
 
 @pytest.mark.browser
-@pytest.mark.slow  # a software renderer draws the forecasts
 @pytest.mark.timeout(540)
 def test_the_page_draws_a_stranger_with_its_forecast_and_says_why_the_hand_holds(
     graph: str, port: int, run_graph: Callable[..., Any], stage: Stage, browser: Any

@@ -92,4 +92,5 @@ class ImuStream(PairedStream[Estimate]):
     """Orientations. Another ``estimator`` may stand in for the one that is configured."""
 
     def __init__(self, config: ImuStreamConfig = ImuStreamConfig(), estimator: Estimator | None = None) -> None:
+        config = validate(config, where="stream")
         super().__init__(config, estimator or orientation_estimator(config.estimator, config.rate_hz))

@@ -129,7 +129,8 @@ def test_every_extra_named_exists_in_the_project(checkout: Path) -> None:
 
     extras = tomllib.loads((checkout / "pyproject.toml").read_text())["project"]["optional-dependencies"]
     assert set(cli.EXTRAS.values()) <= set(extras)
-    assert set(extras) == {"ros", "sim", "vision", "learn", "policy", "hand", "calibrate", "view", "log", "dev"}
+    known = {"ros", "sim", "vision", "learn", "policy", "hand", "calibrate", "view", "log", "scenarios", "dev"}
+    assert set(extras) == known
 
 
 def test_an_interrupt_ends_without_a_traceback() -> None:

@@ -117,6 +117,7 @@ EXTRAS: dict[str, str] = {
     "onnx": "learn",
     "onnxruntime": "policy",
     "open3d": "vision",
+    "pyarrow": "scenarios",
     "pyrealsense2": "hand",
     "rclpy": "ros",
     "rosbags": "log",

@@ -105,5 +105,5 @@ def test_other_files_are_refused(tmp_path: Path) -> None:
 def test_without_pyarrow_it_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = written(tmp_path, rows())
     monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
-    with pytest.raises(RunError, match="pip install pyarrow"):
+    with pytest.raises(RunError, match=r"pip install 'knuckle\[scenarios\]'"):
         read_scenario(path)

@@ -98,7 +98,7 @@ def _columns(path: Path) -> dict[str, NDArray[Any]]:
     try:
         parquet, arrow = importlib.import_module("pyarrow.parquet"), importlib.import_module("pyarrow")
     except ImportError as error:
-        right = "pip install pyarrow (55 MB)"
+        right = "pip install 'knuckle[scenarios]'"
         raise RunError(
             "an Argoverse 2 scenario is read by pyarrow, which is missing", where=str(path), right=right
         ) from error

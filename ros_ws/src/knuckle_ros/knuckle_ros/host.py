@@ -29,6 +29,7 @@ from knuckle_ros.graph import NodeSpec
 from knuckle_ros.host_context import HostContext
 from knuckle_ros.message_build.definitions import PACKAGES
 from knuckle_ros.messages_built import require_messages
+from knuckle_ros.niceness import give_way
 
 END_WITHIN_S = 3
 NODE_MODULE = "a module with Config and build"
@@ -66,7 +67,9 @@ class Host:
     def _serve(self) -> None:
         order = self._order()
         self.context.restarted = order["restarted"]
-        os.nice(order["nice"])
+        refused = give_way(order["nice"])
+        if refused:
+            print(f"process {self.name}: {refused}", file=sys.stderr)
         specs = [NodeSpec(**node) for node in order["nodes"]]
         modules = [_module(spec) for spec in specs]
         configs = [spec.configure(module.Config) for spec, module in zip(specs, modules, strict=True)]

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.signal import lfilter
 
 Array = NDArray[np.float64]
 TAU_S = 1.5
@@ -21,10 +22,13 @@ MEAN_OF = 10
 
 
 class LeakyVelocity:
-    """Accelerations in the level frame at ``rate_hz`` in; the mean velocity over the newest ten samples out."""
+    """Accelerations in the level frame at ``rate_hz`` in; the mean velocity over the newest ten samples out.
 
-    def __init__(self, rate_hz: float) -> None:
-        self._dt, self._keep = 1.0 / rate_hz, math.exp(-1.0 / (rate_hz * TAU_S))
+    What was is forgotten with the time constant ``tau_s``.
+    """
+
+    def __init__(self, rate_hz: float, tau_s: float = TAU_S) -> None:
+        self._dt, self._keep = 1.0 / rate_hz, math.exp(-1.0 / (rate_hz * tau_s))
         self._velocity: Array = np.zeros(3)
         self._recent: Array = np.zeros((MEAN_OF, 3))
 
@@ -42,3 +46,9 @@ class LeakyVelocity:
         """Go on from ``state`` bit for bit."""
         self._velocity = np.array(state["velocity"], dtype=np.float64)
         self._recent = np.array(state["recent"], dtype=np.float64).reshape(MEAN_OF, 3)
+
+
+def leaky_velocity(acc: Array, rate_hz: float, tau_s: float = TAU_S) -> Array:
+    """What `LeakyVelocity` gives for each of the accelerations (L, 3), to rounding."""
+    velocity = lfilter([1.0 / rate_hz], [1.0, -math.exp(-1.0 / (rate_hz * tau_s))], acc, axis=0)
+    return np.asarray(lfilter(np.full(MEAN_OF, 1.0 / MEAN_OF), [1.0], velocity, axis=0))

@@ -16,7 +16,7 @@ from knuckle.sensors.hiss.box_mean import BoxMean
 from knuckle.sensors.hiss.known_range import kept
 from knuckle.sensors.hiss.state_estimate import StateEstimate
 from knuckle.sensors.hiss.streaming import SensorStream
-from knuckle.sensors.hiss.velocity_task import GRAVITY, RATE_HZ
+from knuckle.sensors.hiss.velocity_task import GRAVITY, RATE_HZ, TAUS_S, channels, turned_back
 from knuckle.sensors.leaky_velocity import DEVIATION, LeakyVelocity
 
 _KIND = "velocity stream"
@@ -36,7 +36,10 @@ class VelocityStream:
             raise InputError(f"a model of the task {task.get('name')}", where=model.card.card.name, right=right)
         self._model, self._level = model, task["frame"] == "level"
         self._filter = VQF(1.0 / rate_hz)
+        if model.card.channels != channels(task["frame"]):
+            raise InputError("a model of other inputs", where=model.card.card.name, right="one trained by this version")
         self._mean, self._leaky = BoxMean(RATE_HZ, 6), LeakyVelocity(RATE_HZ)
+        self._integrals = [LeakyVelocity(RATE_HZ, tau) for tau in TAUS_S]
 
     def push(self, stamp_ns: int, sample: ImuSample) -> StateEstimate | None:
         """Take a sample; the estimate that it completes."""
@@ -47,7 +50,8 @@ class VelocityStream:
         found, turn = None, rotations.to_matrix(back)
         for end_ns, mean in self._mean.push(stamp_ns, row):
             slow = self._leaky.push(mean[:3])
-            values = mean if self._level else np.concatenate([rotations.rotate(back, v) for v in (mean[:3], mean[3:])])
+            values = np.concatenate([mean, *(integral.push(mean[:3]) for integral in self._integrals)])
+            values = values if self._level else turned_back(back, values)
             made = self._model.push(end_ns, values)
             if made is not None:
                 found = kept(self._beside(made, slow, turn), self._model.card)
@@ -71,6 +75,8 @@ class VelocityStream:
         self._filter.state = values["filter"]
         self._mean.restore(values["mean"])
         self._leaky.restore(values["leaky"])
+        for integral, own in zip(self._integrals, values["integrals"], strict=True):
+            integral.restore(own)
 
     def _values(self) -> dict[str, Any]:
         return {
@@ -78,4 +84,5 @@ class VelocityStream:
             "filter": dict(self._filter.state),
             "mean": self._mean.state(),
             "leaky": self._leaky.state(),
+            "integrals": [integral.state() for integral in self._integrals],
         }

@@ -25,6 +25,7 @@ from knuckle.sensors.hiss.box_mean import box_mean, periods
 from knuckle.sensors.hiss.splits import broad_group
 from knuckle.sensors.hiss.trial import CHUNK, Channels, Trial
 from knuckle.sensors.hiss.unit_check import require_si
+from knuckle.sensors.leaky_velocity import leaky_velocity
 from knuckle.sensors.matlab5 import read_arrays
 from knuckle.sensors.recording import ImuRecording
 
@@ -32,12 +33,15 @@ Array = NDArray[np.float64]
 RATE_HZ = 50.0
 GRAVITY = np.array([0.0, 0.0, 9.81])
 FRAMES = ("level", "body")
+TAUS_S = (0.5, 1.5, 5.0)
+"""Time constants of the leaky integrals of acceleration that stand beside it: a network need not learn to integrate."""
 
 
 def channels(frame: str) -> Channels:
     """Inputs and targets of the task in ``frame``."""
     inputs = [Entry(f"acc_{axis}", (), "m/s^2, without gravity") for axis in "xyz"]
     inputs += [Entry(f"gyr_{axis}", (), "rad/s") for axis in "xyz"]
+    inputs += [Entry(f"leaky_{tau:g}s_{axis}", (), "m/s") for tau in TAUS_S for axis in "xyz"]
     targets = [Entry(f"velocity_{axis}", (), f"m/s, {frame} frame, mean over 0.2 s") for axis in "xyz"]
     return Channels(tuple(inputs), tuple(targets), RATE_HZ)
 
@@ -63,7 +67,7 @@ def load_trial(path: Path, frame: str) -> Trial:
     targets, scored = _displacements(recording, np.asarray(position, dtype=np.float64), quat, ends)
     if frame == "body":
         back = rotations.conjugate(quat[_latest(recording, ends)])
-        inputs = np.concatenate([rotations.rotate(back, inputs[:, :3]), rotations.rotate(back, inputs[:, 3:])], axis=1)
+        inputs = turned_back(back, inputs)
         targets = rotations.rotate(back, targets)
     return Trial(path.stem, broad_group(path.stem), inputs, targets, scored)
 
@@ -75,10 +79,17 @@ def level_frame(recording: ImuRecording) -> Array:
 
 
 def level_inputs(recording: ImuRecording, quat: Array) -> Array:
-    """Acceleration without gravity and angular rate in the level frame at the task's rate, (L, 6)."""
+    """Acceleration without gravity, angular rate and leaky integrals in the level frame at the task's rate, (L, 15)."""
     acc = rotations.rotate(quat, recording.acc) - GRAVITY
     gyr = rotations.rotate(quat, recording.gyr)
-    return box_mean(recording.stamps_ns, np.concatenate([acc, gyr], axis=1), RATE_HZ)
+    rows = box_mean(recording.stamps_ns, np.concatenate([acc, gyr], axis=1), RATE_HZ)
+    return np.concatenate([rows, *(leaky_velocity(rows[:, :3], RATE_HZ, tau) for tau in TAUS_S)], axis=1)
+
+
+def turned_back(back: Array, rows: Array) -> Array:
+    """Rows (..., 3 k) of vectors, each turned by ``back`` (..., 4)."""
+    vectors = rows.reshape(*rows.shape[:-1], -1, 3)
+    return np.asarray(rotations.rotate(back[..., None, :], vectors).reshape(rows.shape))
 
 
 def _latest(recording: ImuRecording, ends: NDArray[np.int64]) -> NDArray[np.intp]:

@@ -42,12 +42,15 @@ def turned(rows: Array, angle: float) -> Array:
 
 def mirrored(trial: Trial) -> Trial:
     """The trial in a mirror across the level frame's x z plane."""
-    return _with(trial, trial.inputs * [1.0, -1.0, 1.0, -1.0, 1.0, -1.0], trial.targets * [1.0, -1.0, 1.0])
+    axial = np.where(_polar(trial), 1.0, -1.0)
+    return _with(
+        trial, trial.inputs * np.tile([1.0, -1.0, 1.0], len(axial) // 3) * axial, trial.targets * [1.0, -1.0, 1.0]
+    )
 
 
 def scaled(trial: Trial, factor: float) -> Trial:
     """The trial's translation ``factor`` times as large, in the same time; it turns as before."""
-    return _with(trial, trial.inputs * np.repeat([factor, 1.0], 3), trial.targets * factor)
+    return _with(trial, trial.inputs * np.where(_polar(trial), factor, 1.0), trial.targets * factor)
 
 
 def added(trial: Trial, other: Trial, start: int) -> Trial:
@@ -59,7 +62,7 @@ def added(trial: Trial, other: Trial, start: int) -> Trial:
     rows = (np.arange(len(trial)) + start) % len(other)
     more = other.targets[rows]
     more[rows < CHUNK] = np.nan
-    inputs = trial.inputs + other.inputs[rows] * np.repeat([1.0, 0.0], 3)
+    inputs = trial.inputs + np.where(_polar(trial), other.inputs[rows], 0.0)
     targets = trial.targets + more
     return Trial(trial.name, trial.group, inputs, targets, trial.scored & np.isfinite(targets).all(axis=1))
 
@@ -73,3 +76,8 @@ def _varied(trial: Trial, rng: np.random.Generator) -> Trial:
 
 def _with(trial: Trial, inputs: Array, targets: Array) -> Trial:
     return Trial(trial.name, trial.group, inputs, targets, trial.scored)
+
+
+def _polar(trial: Trial) -> NDArray[np.bool_]:
+    """Which inputs tell the translation: all but the second vector, which is the rate of turning."""
+    return np.asarray(np.arange(trial.inputs.shape[1]) // 3 != 1)

@@ -31,7 +31,7 @@ from knuckle.sensors.hiss.train_config import Training
 from knuckle.sensors.hiss.trainer import Trainer
 from knuckle.sensors.hiss.trial import CHUNK, Trial
 from knuckle.sensors.imu_stream import ImuStreamConfig
-from knuckle.sensors.leaky_velocity import LeakyVelocity
+from knuckle.sensors.leaky_velocity import LeakyVelocity, leaky_velocity
 from knuckle.sensors.rate_search import RateSearch
 from tests.sensors.conftest import made_recording
 
@@ -175,6 +175,9 @@ def test_a_leaky_integral_follows_fast_motion_and_forgets() -> None:
     again.restore(leaky.state())
     still = [(leaky.push(np.zeros(3)), again.push(np.zeros(3))) for _ in range(500)]
     assert np.abs(still[-1][0]).max() < 1e-2
+    acc = np.random.default_rng(0).standard_normal((90, 3))
+    third = LeakyVelocity(50.0, 0.5)
+    np.testing.assert_allclose([third.push(a) for a in acc], leaky_velocity(acc, 50.0, 0.5), atol=1e-12)
     assert all((a == b).all() for a, b in still)
 
 

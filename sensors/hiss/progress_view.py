@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Mapping
 
@@ -11,20 +10,12 @@ from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.text import Text
 
-MARKS = "▁▂▃▄▅▆▇█"
-WIDTH = 60
+from knuckle.core.mark_curve import WIDTH, curve
 
 
-def curve(errors: list[float], width: int = WIDTH) -> str:
-    """``errors`` as a line of marks between their logarithms' extremes, means of neighbours where there are more."""
-    known = [math.log(e) for e in errors if math.isfinite(e) and e > 0.0]
-    if len(known) > width:
-        edges = [round(k * len(known) / width) for k in range(width + 1)]
-        known = [sum(known[a:b]) / (b - a) for a, b in itertools.pairwise(edges)]
-    if not known:
-        return ""
-    low, span = min(known), max(max(known) - min(known), 1e-9)
-    return "".join(MARKS[min(int((e - low) / span * len(MARKS)), len(MARKS) - 1)] for e in known)
+def log_curve(errors: list[float]) -> str:
+    """`curve` of the logarithms of the finite ``errors`` above 0."""
+    return curve([math.log(e) for e in errors if math.isfinite(e) and e > 0.0])
 
 
 class ProgressView:
@@ -60,6 +51,6 @@ class ProgressView:
     def _picture(self, row: Mapping[str, float], epoch: float, minutes_left: float) -> Group:
         left = f", {minutes_left:.1f} min left" if math.isfinite(minutes_left) else ""
         head = Text(f"{self.title}: epoch {epoch:.2f} of {self.epochs}{left}", style="bold")
-        line = f"{curve(self.errors)}  {self.errors[-1]:.6g}" if self.errors else ""
+        line = f"{log_curve(self.errors)}  {self.errors[-1]:.6g}" if self.errors else ""
         loss = f"batch: squared error {row['square']:.4f}, likelihood {row['nll']:.3f}"
         return Group(head, ProgressBar(self.epochs, epoch, width=WIDTH), Text(f"validation {line}"), Text(loss))

@@ -12,12 +12,12 @@ import pytest
 import torch
 
 from knuckle.core.errors import InputError
+from knuckle.core.mark_curve import curve
 from knuckle.motion.learned.agent_frame import read_agents
 from knuckle.motion.learned.eval_command import eval_forecast
 from knuckle.motion.learned.model_files import load_net
 from knuckle.motion.learned.run_folder import RunFolder
 from knuckle.motion.learned.train_command import train_forecast
-from knuckle.motion.learned.train_view import curve
 from knuckle.motion.learned_forecaster import LearnedForecaster, resample
 
 SMALL = ["--vehicles", "20", "--set", "updates=30,begin=10,batch=16,width=16,check_every=10,every=20"]

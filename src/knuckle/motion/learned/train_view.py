@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Mapping
 
 from rich.console import Console, Group
@@ -10,19 +9,7 @@ from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.text import Text
 
-MARKS = "▁▂▃▄▅▆▇█"
-WIDTH = 60
-
-
-def curve(values: list[float], width: int = WIDTH) -> str:
-    """``values`` as a line of marks between their extremes, means of neighbours where there are more than fit."""
-    if not values:
-        return ""
-    if len(values) > width:
-        edges = [round(k * len(values) / width) for k in range(width + 1)]
-        values = [sum(values[a:b]) / (b - a) for a, b in itertools.pairwise(edges)]
-    low, span = min(values), max(max(values) - min(values), 1e-9)
-    return "".join(MARKS[min(int((value - low) / span * len(MARKS)), len(MARKS) - 1)] for value in values)
+from knuckle.core.mark_curve import WIDTH, curve
 
 
 class TrainView:

@@ -10,10 +10,10 @@ from pathlib import Path
 import torch
 
 from knuckle.core import cards
+from knuckle.core.array_file import read_arrays, write_arrays
 from knuckle.core.cards import Card
 from knuckle.core.errors import InputError
 from knuckle.sensors.hiss import gaussian_factors
-from knuckle.sensors.hiss.checkpoint import read_arrays, write_arrays
 from knuckle.sensors.hiss.chooser import Chooser, plain
 from knuckle.sensors.hiss.export import export
 from knuckle.sensors.hiss.model import Flat, Hiss, build, parameters_of

@@ -16,9 +16,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from knuckle.core.array_file import read_arrays, write_arrays
 from knuckle.core.errors import InputError, RunError
 from knuckle.core.figures import require_writable, write_text
-from knuckle.sensors.hiss.checkpoint import read_arrays, write_arrays
 from knuckle.sensors.hiss.train_config import Training, training_of
 
 CONFIG, CHECKPOINT, METRICS, BOARD, MODEL, LOCK = (

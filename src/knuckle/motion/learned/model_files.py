@@ -11,10 +11,10 @@ from typing import Any
 import torch
 
 from knuckle.core import cards
+from knuckle.core.array_file import read_arrays, write_arrays
 from knuckle.core.config import from_mapping
 from knuckle.core.errors import InputError
 from knuckle.motion.learned.agent_frame import CHANNELS
-from knuckle.motion.learned.array_file import read_arrays, write_arrays
 from knuckle.motion.learned.export import export_onnx
 from knuckle.motion.learned.fit import Examples, Fit
 from knuckle.motion.learned.network import ForecastNet, make_net
@@ -35,7 +35,12 @@ def save_model(
     net, weights = fit.net, folder / f"{name}.safetensors"
     if net.config.head == "bicycle" and net.config.form == "full":
         net.head.form = "curved"
-    write_arrays(weights, {key: value.detach().numpy() for key, value in net.state_dict().items()}, {"kind": KIND})
+    write_arrays(
+        weights,
+        {key: value.detach().numpy() for key, value in net.state_dict().items()},
+        {"kind": KIND},
+        what="the model",
+    )
     parity = export_onnx(folder / f"{name}.onnx", net, validation)
     training = fit.training
     config: dict[str, Any] = {
@@ -82,7 +87,7 @@ def load_net(model: str | Path) -> tuple[ForecastNet, cards.Card]:
     stem = model_stem(model)
     weights = stem.with_suffix(".safetensors")
     card = cards.load(stem.with_suffix(".json"), weights=weights)
-    arrays, _ = read_arrays(weights, right="the weights that the card is of")
+    arrays, _ = read_arrays(weights, what="the model", right="the weights that the card is of")
     try:
         config = from_mapping(NetConfig, card.config["net"], where=str(stem))
         net = make_net(config, int(card.config["rows"]), int(card.config["steps"]), float(card.config["dt_s"]), 0)

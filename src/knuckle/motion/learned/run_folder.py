@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from knuckle.core.array_file import read_arrays, write_arrays
 from knuckle.core.errors import InputError
 from knuckle.core.figures import require_writable, write_text
-from knuckle.motion.learned.array_file import read_arrays, write_arrays
 
 SETTINGS, CHECKPOINT, METRICS, MODEL, LOCK = "run.json", "checkpoint.safetensors", "metrics.jsonl", "model", ".lock"
 MAX_BYTES = 1 << 20
@@ -48,12 +48,12 @@ class RunFolder:
     def checkpoint(self) -> tuple[dict[str, Any], dict[str, Any]] | None:
         """Arrays and facts of the checkpoint, None where there is none yet; InputError where it is broken."""
         path = self.path / CHECKPOINT
-        return read_arrays(path, right="another --run") if path.is_file() else None
+        return read_arrays(path, what="the checkpoint", right="another --run") if path.is_file() else None
 
     def keep(self, captured: tuple[Mapping[str, Any], Mapping[str, Any]], rows: list[dict[str, float]]) -> None:
         """Write the figures so far and then the checkpoint; RunError where that is impossible."""
         write_text(self.path / METRICS, "".join(json.dumps(row) + "\n" for row in rows))
-        write_arrays(self.path / CHECKPOINT, *captured)
+        write_arrays(self.path / CHECKPOINT, *captured, what="the checkpoint")
 
     def history(self, updates: int) -> list[dict[str, float]]:
         """The figures up to ``updates``; what a run that was killed wrote after its checkpoint is left out."""

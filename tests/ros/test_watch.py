@@ -108,6 +108,15 @@ def test_a_stranger_makes_the_hand_hold_until_it_is_gone_and_the_hand_is_armed_a
     assert {"watch", "world", "policy"} == set(run.children())
 
 
+BAD_ONES: tuple[tuple[dict[str, Any], str], ...] = (
+    ({"frame": "moon"}, "frame 'moon', not 'world'"),
+    ({"label": "dragon"}, "unknown class 'dragon'"),
+    ({"size": 0.0}, "a size of [0.0, 0.0, 0.0]"),
+    ({"size": -1.0}, "a size of [-1.0, -1.0, -1.0]"),
+    ({"x": math.nan}, "not finite"),
+)
+
+
 def test_what_is_wrong_with_detections_is_named_and_dropped(
     tmp_path: Path, run_graph: Callable[..., Any], probe: Any
 ) -> None:
@@ -147,14 +156,7 @@ def test_what_is_wrong_with_detections_is_named_and_dropped(
     last = one.modes[0].steps[-1]
     assert last.pose.pose.position.x < 0.5 - 0.02 * 4
     assert last.pose.covariance[0] > one.modes[0].steps[0].pose.covariance[0] > 0.0
-    bad_ones: tuple[tuple[dict[str, Any], str], ...] = (
-        ({"frame": "moon"}, "frame 'moon', not 'world'"),
-        ({"label": "dragon"}, "unknown class 'dragon'"),
-        ({"size": 0.0}, "a size of [0.0, 0.0, 0.0]"),
-        ({"size": -1.0}, "a size of [-1.0, -1.0, -1.0]"),
-        ({"x": math.nan}, "not finite"),
-    )
-    for k, (bad, word) in enumerate(bad_ones, 5):
+    for k, (bad, word) in enumerate(BAD_ONES, 5):
         say(k, **bad)
         refused("tracks", word)
     say(1)

@@ -7,7 +7,6 @@ the model's process is told ``go`` at the end, keeps its state where it is to, a
 from __future__ import annotations
 
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +29,7 @@ from knuckle_ros.model_meter import ModelMeter
 from knuckle_ros.model_node import ModelNode
 from knuckle_ros.outlets import ImuOutlet, Outlet, RowOutlet
 from knuckle_ros.player_node import PlayerNode
-from knuckle_ros.stream_process import PROGRESS_S, QUIET_S, STREAM, main, spin
+from knuckle_ros.stream_process import STREAM, main, measure, spin
 
 
 def _model(link: ParentLink, settings: dict[str, Any]) -> None:
@@ -74,25 +73,7 @@ def _play(link: ParentLink, settings: dict[str, Any]) -> None:
         meter = EstimateMeter(player.node, STREAM, player)
     else:
         meter = ModelMeter(player.node, STREAM, player, card)
-    told, started, next_word, quiet_since, received = False, False, 0.0, 0.0, 0
-
-    def look() -> bool:
-        nonlocal told, started, next_word, quiet_since, received
-        now = time.monotonic()
-        if not told and player.heard() and meter.subscription.get_publisher_count() > 0:
-            link.say("ready")
-            told = True
-        if told and not started and link.go.is_set():
-            player.start()
-            started = True
-        if started and now >= next_word:
-            link.say("progress", **_progress(player, meter))
-            next_word = now + PROGRESS_S
-        if meter.received != received or not player.done.is_set():
-            received, quiet_since = meter.received, now
-        return now - quiet_since < QUIET_S
-
-    spin(link, player, look)
+    measure(link, player, meter, lambda: _progress(player, meter))
     if not player.done.is_set():
         return
     if isinstance(meter, EstimateMeter):

@@ -103,11 +103,25 @@ def _estimate(link: ParentLink, settings: dict[str, Any]) -> None:
     spin(link, estimator, look)
 
 
-def _play(link: ParentLink, settings: dict[str, Any]) -> None:
-    config = from_mapping(player_node.Config, settings, where="player")
-    recording = imu_file.load(Path(config.file)).part(config.start_s, config.seconds)
-    player = PlayerNode("player", config, recording)
-    meter = EstimateMeter(player.node, STREAM, player)
+class Meter(Protocol):
+    """What counts the estimates that come."""
+
+    subscription: Any
+
+    @property
+    def received(self) -> int:
+        """How many came."""
+
+
+def measure(
+    link: ParentLink,
+    player: PlayerNode,
+    meter: Meter,
+    progress: Callable[[], dict[str, Any]],
+    *,
+    until: int | None = None,
+) -> None:
+    """Play when told to go and tell ``progress``, until all ``until`` estimates have come, or none comes any more."""
     told, started, next_word, quiet_since, received = False, False, 0.0, 0.0, 0
 
     def look() -> bool:
@@ -120,13 +134,21 @@ def _play(link: ParentLink, settings: dict[str, Any]) -> None:
             player.start()
             started = True
         if started and now >= next_word:
-            link.say("progress", **_progress(player, meter))
+            link.say("progress", **progress())
             next_word = now + PROGRESS_S
         if meter.received != received or not player.done.is_set():
             received, quiet_since = meter.received, now
-        return meter.received < len(recording) and now - quiet_since < QUIET_S
+        return (until is None or meter.received < until) and now - quiet_since < QUIET_S
 
     spin(link, player, look)
+
+
+def _play(link: ParentLink, settings: dict[str, Any]) -> None:
+    config = from_mapping(player_node.Config, settings, where="player")
+    recording = imu_file.load(Path(config.file)).part(config.start_s, config.seconds)
+    player = PlayerNode("player", config, recording)
+    meter = EstimateMeter(player.node, STREAM, player)
+    measure(link, player, meter, lambda: _progress(player, meter), until=len(recording))
     if player.done.is_set():
         link.say("result", **_result(player, meter))
 

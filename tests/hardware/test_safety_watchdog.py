@@ -5,6 +5,7 @@ Its turns are made by the test, on a clock of the test, over real sockets; what 
 
 from __future__ import annotations
 
+import gc
 import os
 import select
 import signal
@@ -246,7 +247,9 @@ def test_every_connection_is_closed_at_once_and_none_is_left_to_the_collector(wa
         for client in clients:
             client.close()
         watched.turn()
-    assert caught == []
+        gc.collect()
+    # What other tests left to the collector is not this one's: the watchdog's sockets carry its path.
+    assert [str(one.message) for one in caught if str(watched.path) in str(one.message)] == []
 
 
 def test_words_are_cut_after_128_bytes(watch):

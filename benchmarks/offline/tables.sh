@@ -35,7 +35,7 @@ case "${1:-}" in
         compare pointmaze --task pointmaze --data pointmaze-walks-v0 --steps 2000 --choice-steps 2000 \
             --lambdas 0.4+0.5+0.6 --learners bc+bc-10+iql+td3-bc+odice --set "$(narrow bc bc-10 iql td3-bc odice)" ;;
     hopper-medium | hopper-replay | hopper-medium-expert)
-        compare "$1" --task hopper --data "$1-v0" --steps 50000 --learners bc+iql+td3-bc+odice ;;
+        compare "$1" --task hopper --data "$1-v0" --steps 50000 --choice-steps 15000 --learners bc+iql+td3-bc+odice ;;
     *)
         echo "usage: tables.sh reorient|imitation|door|pointmaze|hopper-medium|hopper-replay|hopper-medium-expert [MINUTES]" >&2
         exit 2 ;;

@@ -26,9 +26,9 @@ from mjx_world import MjxWorld, read_starts
 from ppo_update import PpoUpdate, adam_begin
 from turned_networks import TurnedNetworks
 
+from knuckle.core.array_file import read_arrays, write_arrays
 from knuckle.core.errors import InputError, KnuckleError, RunError
 from knuckle.hardware.spec.hands import hand_spec
-from knuckle.policy.learned.checkpoint import read_checkpoint, write_checkpoint
 from knuckle.policy.learned.curriculum import Curriculum
 from knuckle.policy.learned.train_config import Training, make_training
 
@@ -133,19 +133,19 @@ class Teacher:
 
     def write(self, folder: Path) -> None:
         """Both files, each whole or as it was before."""
-        write_checkpoint(folder / ACTOR, *self.actor(), what="the actor")
+        write_arrays(folder / ACTOR, *self.actor(), what="the actor")
         arrays = {f"params.{name}": np.asarray(value) for name, value in self.params.items()}
         for part in ("first", "second"):
             arrays |= {f"adam.{part}.{name}": np.asarray(value) for name, value in self.adam[part].items()}
         arrays |= {f"sums.{k}": np.asarray(value) for k, value in enumerate(self.sums)}
         facts = {"updates": self.updates, "steps": self.steps, "rate": self.rate, "adam": float(self.adam["step"])}
         facts |= {"hand": self.hand.name, "curriculum": self.curriculum.facts()}
-        write_checkpoint(folder / LEARNER, arrays, facts, what="the learner")
+        write_arrays(folder / LEARNER, arrays, facts, what="the learner")
 
     def resume(self, path: Path) -> None:
         """Go on with what the learner's file at ``path`` has learned; the worlds begin anew. InputError: no fit."""
         right = "a learner.safetensors of the same hand, width, layers and rungs"
-        arrays, facts = read_checkpoint(path, what="the learner", right=right)
+        arrays, facts = read_arrays(path, what="the learner", right=right)
         try:
             if facts["hand"] != self.hand.name:
                 raise ValueError(f"hand {facts['hand']}")

@@ -14,10 +14,10 @@ from typing import Any
 
 import numpy as np
 
+from knuckle.core.array_file import read_arrays
 from knuckle.core.errors import InputError, KnuckleError
 from knuckle.hardware.spec.hand_spec import Array, HandSpec
 from knuckle.hardware.spec.hands import hand_spec
-from knuckle.policy.learned.checkpoint import read_checkpoint
 from knuckle.policy.learned.export import Actor, export_policy
 from knuckle.policy.learned.onnx_graph import Normaliser
 from knuckle.policy.learned.train_config import training_of
@@ -76,7 +76,7 @@ def acted(
 def to_policy(path: Path, folder: Path, name: str) -> None:
     """Export the actor at ``path`` to ``folder``. InputError for a broken file, RunError where the export differs."""
     where = str(path)
-    arrays, facts = read_checkpoint(path, what="the actor", right=RIGHT)
+    arrays, facts = read_arrays(path, what="the actor", right=RIGHT)
     hand = hand_spec(_fact(facts, "hand", str, where), where=where)
     actor = actor_of(arrays, facts, hand, where)
     training = training_of(_fact(facts, "training", dict, where), where=where)

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from knuckle.core.array_file import read_arrays, write_arrays
 from knuckle.core.errors import InputError
 from knuckle.hardware.spec.hand_spec import HandSpec
 from knuckle.hardware.spec.hands import hand_spec
@@ -27,7 +28,6 @@ from knuckle.policy.cloning.takeover import TakeoverTask
 from knuckle.policy.collect.collect_command import play_missing
 from knuckle.policy.collect.collection import Collection, open_collection
 from knuckle.policy.collect.recorder import Episode
-from knuckle.policy.learned.checkpoint import read_checkpoint, write_checkpoint
 from knuckle.policy.learned.export import export_policy
 from knuckle.policy.learned.onnx_graph import Normaliser
 from knuckle.policy.reorient_task import ReorientTask
@@ -166,12 +166,12 @@ def write_network(path: Path, fitted: Fitted, figures: dict[str, float]) -> None
         "action_std": fitted.std,
     }
     known = {name: value if np.isfinite(value) else None for name, value in figures.items()}
-    write_checkpoint(path, arrays, facts | {"figures": known}, what="the network")
+    write_arrays(path, arrays, facts | {"figures": known}, what="the network")
 
 
 def read_network(path: Path, hand: HandSpec) -> tuple[Fitted, dict[str, float]]:
     """The network and the figures in the file at ``path``; InputError where it is broken."""
-    arrays, facts = read_checkpoint(path, what="the network", right="delete it: it is then learned again")
+    arrays, facts = read_arrays(path, what="the network", right="delete it: it is then learned again")
     layers = [(arrays[f"weight_{k}"], arrays[f"bias_{k}"]) for k in range(len(arrays) // 2 - 1)]
     normaliser = Normaliser(arrays["mean"], arrays["std"], facts["clip"])
     figures = {name: float("nan") if value is None else float(value) for name, value in facts["figures"].items()}

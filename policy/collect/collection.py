@@ -14,10 +14,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from knuckle.core.array_file import read_arrays, write_arrays
 from knuckle.core.errors import InputError, RunError
 from knuckle.core.figures import require_writable, write_text
 from knuckle.policy.collect.recorder import Episode
-from knuckle.policy.learned.checkpoint import read_checkpoint, write_checkpoint
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -54,7 +54,7 @@ class Collection:
     def add(self, k: int, episode: Episode) -> None:
         """Keep episode ``k``; RunError where it cannot be written."""
         arrays = {"observations": episode.observations, "actions": episode.actions, "angles": episode.angles}
-        write_checkpoint(self.file(k), arrays, episode.facts, what="the episode")
+        write_arrays(self.file(k), arrays, episode.facts, what="the episode")
 
     def note_broken(self, k: int, error: RunError) -> None:
         """Note that the simulation broke down in episode ``k``; RunError where that has happened too often, or it
@@ -71,7 +71,7 @@ class Collection:
 
     def read(self, k: int) -> Episode:
         """Episode ``k``; InputError where its file is broken."""
-        arrays, facts = read_checkpoint(self.file(k), what="the episode", right="delete it: it is then played again")
+        arrays, facts = read_arrays(self.file(k), what="the episode", right="delete it: it is then played again")
         facts.pop("version")
         try:
             return Episode(arrays["observations"], arrays["actions"], arrays["angles"], facts)

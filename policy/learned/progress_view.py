@@ -2,54 +2,36 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Mapping
 
 from rich.console import Console, Group
-from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-MARKS = "▁▂▃▄▅▆▇█"
-WIDTH = 60
+from knuckle.core.live_view import LiveView
+from knuckle.core.mark_curve import WIDTH, curve
+
+SHARES = (0.0, 1.0)
 
 
-def curve(shares: list[float], width: int = WIDTH) -> str:
-    """``shares`` in 0 to 1 as a line of at most ``width`` marks, the mean of neighbours where there are more."""
-    known = [share for share in shares if math.isfinite(share)]
-    if len(known) > width:
-        edges = [round(k * len(known) / width) for k in range(width + 1)]
-        known = [sum(known[a:b]) / (b - a) for a, b in itertools.pairwise(edges)]
-    return "".join(MARKS[min(int(share * len(MARKS)), len(MARKS) - 1)] for share in known)
-
-
-class ProgressView:
+class ProgressView(LiveView):
     """Shows the rows of figures as they come, a live picture in a terminal, a line now and then elsewhere."""
 
     def __init__(self, console: Console, title: str, minutes: float, history: list[dict[str, float]]) -> None:
-        self.console, self.title, self.minutes = console, title, minutes
+        super().__init__(console)
+        self.title, self.minutes = title, minutes
         self.learning: list[float] = []
         self.judged: list[float] = []
-        self._live = Live(console=console, refresh_per_second=2) if console.is_terminal else None
         for row in history:
             self._keep(row)
-
-    def __enter__(self) -> ProgressView:
-        if self._live is not None:
-            self._live.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._live is not None:
-            self._live.stop()
 
     def show(self, row: Mapping[str, float], rung: str) -> None:
         """Show a row of figures; ``rung`` is the newest."""
         self._keep(row)
-        if self._live is not None:
-            self._live.update(self._picture(row, rung))
+        if self.live:
+            self.draw(self._picture(row, rung))
         elif "judged_five" in row:
             spent = row["spent_s"] / 60
             self.console.print(
@@ -68,8 +50,8 @@ class ProgressView:
         left = max(self.minutes - spent, 0.0)
         head = Text(f"{self.title}: rung {rung}, {spent:.1f} of {self.minutes:g} min, {left:.1f} left", style="bold")
         table = Table(box=None, pad_edge=False, show_header=False)
-        table.add_row("while exploring", curve(self.learning), _percent(self.learning))
-        table.add_row("by five conditions", curve(self.judged), _percent(self.judged))
+        table.add_row("while exploring", curve(self.learning, ends=SHARES), _percent(self.learning))
+        table.add_row("by five conditions", curve(self.judged, ends=SHARES), _percent(self.judged))
         speed = f"{row['steps'] / 1e6:.2f} M steps, {row['steps_per_s']:.0f} steps/s"
         bar = ProgressBar(self.minutes, min(spent, self.minutes), width=WIDTH)
         return Group(head, bar, table, Text(speed), Text(self.change(row)))

@@ -18,9 +18,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from knuckle.core.array_file import read_arrays, write_arrays
 from knuckle.core.errors import InputError, RunError
 from knuckle.core.figures import require_writable, write_text
-from knuckle.policy.learned.checkpoint import read_checkpoint, write_checkpoint
 from knuckle.policy.learned.policy_folder import IN_RUN
 from knuckle.policy.learned.train_config import Training, training_of
 
@@ -69,11 +69,11 @@ class RunFolder:
     def checkpoint(self) -> tuple[dict[str, Any], dict[str, Any]] | None:
         """Arrays and facts of the checkpoint, None where there is none yet; InputError where it is broken."""
         path = self.path / CHECKPOINT
-        return read_checkpoint(path) if path.is_file() else None
+        return read_arrays(path) if path.is_file() else None
 
     def keep(self, arrays: dict[str, Any], facts: dict[str, Any]) -> None:
         """Write the checkpoint; RunError where that is impossible."""
-        write_checkpoint(self.path / CHECKPOINT, arrays, facts)
+        write_arrays(self.path / CHECKPOINT, arrays, facts)
 
     def note(self, figures: Mapping[str, float]) -> None:
         """Add a line of figures; RunError where that is impossible."""

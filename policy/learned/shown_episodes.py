@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
+from knuckle.core.array_file import read_arrays
 from knuckle.core.errors import InputError
 from knuckle.hardware.spec.hand_spec import Array
 from knuckle.policy.collect.collection import CONFIG, EPISODES
-from knuckle.policy.learned.checkpoint import read_checkpoint
 from knuckle.sim.reorient.demonstrations import Shown
 from knuckle.sim.reorient.success import SUCCESS_ANGLE
 
@@ -29,7 +29,7 @@ def shown_episodes(folders: str, hand: str, *, where: str) -> dict[str, Shown]:
         if of != hand:
             raise InputError(f"the collection in '{name}' is of {of}", where=where, right=f"episodes of {hand}")
         for file in sorted((path / EPISODES).glob("[0-9]*.safetensors")):
-            arrays, facts = read_checkpoint(file, what="the episode", right="delete it: it is then played again")
+            arrays, facts = read_arrays(file, what="the episode", right="delete it: it is then played again")
             if facts["succeeded"]:
                 parts.setdefault(facts["object"], []).append(_before_the_goal(arrays["observations"], arrays["angles"]))
     if not parts:

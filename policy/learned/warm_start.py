@@ -10,10 +10,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from knuckle.core.array_file import read_arrays, write_arrays
 from knuckle.core.errors import InputError
 from knuckle.policy.learned.actor_start import begin_with_policy
 from knuckle.policy.learned.adaptive_ppo import statistics_of
-from knuckle.policy.learned.checkpoint import read_checkpoint, write_checkpoint
 from knuckle.policy.learned.policy_card import CARD
 from knuckle.policy.learned.policy_folder import policy_folder
 
@@ -30,7 +30,7 @@ def write_learner(trainer: Trainer, folder: Path) -> None:
     kept = {name: value for name, value in arrays.items() if name.startswith(_PARTS)}
     names = ("steps", "cpu_s", "rate", "normaliser_count", "sb3_updates", "curriculum")
     said = {name: facts[name] for name in names} | {"hand": trainer.hand.name}
-    write_checkpoint(folder / LEARNER, kept, said, what="the learner")
+    write_arrays(folder / LEARNER, kept, said, what="the learner")
 
 
 def read_learner(name: str, hand: str, *, where: str) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -42,7 +42,7 @@ def read_learner(name: str, hand: str, *, where: str) -> tuple[dict[str, Any], d
     if folder is None or not (folder / LEARNER).is_file():
         right = "the name or folder of a policy that knuckle train made"
         raise InputError(f"no {LEARNER} in '{name}'", where=where, right=right)
-    arrays, facts = read_checkpoint(folder / LEARNER, what="the learner", right="another policy")
+    arrays, facts = read_arrays(folder / LEARNER, what="the learner", right="another policy")
     if facts.get("hand") != hand:
         raise InputError(f"the learner in '{name}' is of {facts.get('hand')}", where=where, right=hand)
     return arrays, facts

@@ -15,8 +15,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from knuckle.core.array_file import read_arrays, write_arrays
 from knuckle.core.errors import InputError, RunError
-from knuckle.policy.learned.checkpoint import read_checkpoint, write_checkpoint
 from knuckle.policy.offline.bc import BcConfig, best_episodes
 from knuckle.policy.offline.learner import Arrays, Figures, Rows
 from knuckle.policy.offline.learners import make_learner
@@ -99,8 +99,8 @@ class Fit:
         if broken := [name for name, array in arrays.items() if not np.isfinite(array).all()]:
             what = f"{broken[0]} is not finite at step {self.steps}"
             raise RunError(what, where=f"learning by {self.name}", right=RIGHT)
-        write_checkpoint(path, arrays, facts)
+        write_arrays(path, arrays, facts)
 
     def go_on(self, path: Path) -> None:
         """Put back the checkpoint at ``path``; InputError where it is broken or does not fit."""
-        self.restore(*read_checkpoint(path), where=str(path))
+        self.restore(*read_arrays(path), where=str(path))

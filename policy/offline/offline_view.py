@@ -6,38 +6,29 @@ import math
 from collections.abc import Mapping, Sequence
 
 from rich.console import Console, Group
-from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.text import Text
 
+from knuckle.core.live_view import LiveView
 from knuckle.core.mark_curve import WIDTH, curve
 
 WATCHED = ("cloning_loss", "policy_loss", "q_loss", "value", "value_unseen_z", "cosine", "weight_effective_share")
 """Figures that are drawn where a learner has them."""
 
 
-class OfflineView:
+class OfflineView(LiveView):
     """Shows figures as they are noted, ``steps`` in all: a live picture in a terminal, a line each elsewhere."""
 
     def __init__(self, console: Console, title: str, steps: int, history: Sequence[Mapping[str, float]]) -> None:
-        self.console, self.title, self.steps = console, title, steps
+        super().__init__(console)
+        self.title, self.steps = title, steps
         self.rows = [dict(row) for row in history]
-        self._live = Live(console=console, refresh_per_second=2) if console.is_terminal else None
-
-    def __enter__(self) -> OfflineView:
-        if self._live is not None:
-            self._live.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._live is not None:
-            self._live.stop()
 
     def show(self, row: Mapping[str, float]) -> None:
         """Show what was noted at a step, ``updates``."""
         self.rows.append(dict(row))
-        if self._live is not None:
-            self._live.update(self.picture())
+        if self.live:
+            self.draw(self.picture())
             return
         shown = ", ".join(f"{name} {value:.3g}" for name, value in row.items() if name != "updates")
         self.console.print(f"step {row['updates']:.0f}: {shown}", soft_wrap=True, highlight=False)

@@ -19,9 +19,9 @@ import numpy as np
 import stable_baselines3
 import torch
 
+from knuckle.core.array_file import read_arrays, write_arrays
 from knuckle.core.errors import InputError
 from knuckle.core.figures import require_writable, write_text
-from knuckle.policy.learned.checkpoint import read_checkpoint, write_checkpoint
 from knuckle.policy.offline_data.dataset import Dataset
 from knuckle.policy.offline_data.episode import Episode
 from knuckle.policy.offline_data.recording import RecordingEnv
@@ -70,7 +70,7 @@ def record_training(
                 recorder.cut()
             _write_part(folder, done, kept)
             if algorithm == "ppo":
-                write_checkpoint(folder / LEARNER, _learner_arrays(model), {"steps": done}, what="the learner")
+                write_arrays(folder / LEARNER, _learner_arrays(model), {"steps": done}, what="the learner")
             if told is not None and kept:
                 told(done, float(np.mean([episode.total for episode in kept[-20:]])))
             kept.clear()
@@ -83,7 +83,7 @@ def read_parts(folder: Path) -> Sequence[Episode]:
     episodes: list[Episode] = []
     for end in _ends(folder):
         path = folder / PARTS / f"{end:09d}.safetensors"
-        arrays, facts = read_checkpoint(path, what="the part", right="another --out")
+        arrays, facts = read_arrays(path, what="the part", right="another --out")
         at = 0
         for k, length in enumerate(arrays["lengths"].tolist()):
             rows = slice(at, at + length)
@@ -134,7 +134,7 @@ def _write_part(folder: Path, end: int, episodes: Sequence[Episode]) -> None:
         "terminated": np.array([episode.terminated for episode in episodes]),
     }
     facts = {"episodes": [dict(episode.facts) for episode in episodes]}
-    write_checkpoint(folder / PARTS / f"{end:09d}.safetensors", arrays, facts, what="the part")
+    write_arrays(folder / PARTS / f"{end:09d}.safetensors", arrays, facts, what="the part")
 
 
 def _learner_arrays(model: Any) -> dict[str, Any]:
@@ -145,7 +145,7 @@ def _learner_arrays(model: Any) -> dict[str, Any]:
 
 
 def _restore(model: Any, folder: Path) -> None:
-    arrays, _ = read_checkpoint(folder / LEARNER, what="the learner", right="another --out")
+    arrays, _ = read_arrays(folder / LEARNER, what="the learner", right="another --out")
     tensors = {name: torch.from_numpy(np.array(value)) for name, value in arrays.items()}
     model.policy.load_state_dict({n.removeprefix("policy."): t for n, t in tensors.items() if n.startswith("policy.")})
     whole = model.policy.optimizer.state_dict()

@@ -6,10 +6,10 @@ import math
 from collections.abc import Mapping
 
 from rich.console import Console, Group
-from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.text import Text
 
+from knuckle.core.live_view import LiveView
 from knuckle.core.mark_curve import WIDTH, curve
 
 
@@ -18,29 +18,20 @@ def log_curve(errors: list[float]) -> str:
     return curve([math.log(e) for e in errors if math.isfinite(e) and e > 0.0])
 
 
-class ProgressView:
+class ProgressView(LiveView):
     """Shows updates and epochs as they come: a live picture in a terminal, a line each epoch elsewhere."""
 
     def __init__(self, console: Console, title: str, epochs: int, history: list[dict[str, float]]) -> None:
-        self.console, self.title, self.epochs = console, title, epochs
+        super().__init__(console)
+        self.title, self.epochs = title, epochs
         self.errors = [row["validation_mse"] for row in history]
-        self._live = Live(console=console, refresh_per_second=2) if console.is_terminal else None
-
-    def __enter__(self) -> ProgressView:
-        if self._live is not None:
-            self._live.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._live is not None:
-            self._live.stop()
 
     def show(self, row: Mapping[str, float], epoch: float, minutes_left: float) -> None:
         """Show a row of figures; ``epoch`` as a fraction counts what is done of the current one."""
         if "validation_mse" in row:
             self.errors.append(row["validation_mse"])
-        if self._live is not None:
-            self._live.update(self._picture(row, epoch, minutes_left))
+        if self.live:
+            self.draw(self._picture(row, epoch, minutes_left))
         elif "validation_mse" in row:
             self.console.print(
                 f"epoch {row['epoch']:3.0f}  {row['cpu_s'] / 60:6.2f} CPU-min  train {row['train_square']:.4f}  "

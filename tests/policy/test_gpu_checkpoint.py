@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from knuckle.core.array_file import write_arrays
 from knuckle.core.errors import InputError
 from knuckle.hardware.spec.hands import hand_spec
 from knuckle.policy.contract import Goal, SceneState
-from knuckle.policy.learned.checkpoint import write_checkpoint
 from knuckle.policy.learned.learned_policy import LearnedPolicy
 from knuckle.policy.learned.train_config import make_training
 from knuckle.sim.reorient.hand_symmetry import HandSymmetry
@@ -55,7 +55,7 @@ def actor_file(path: Path, *, symmetric: bool, **changes: Any) -> tuple[Path, di
         "training": make_training("quick", HAND.name, {}, threads=1, seed=0).facts(),
         "steps": 64,
     } | changes
-    write_checkpoint(path, arrays, {name: value for name, value in facts.items() if value is not None})
+    write_arrays(path, arrays, {name: value for name, value in facts.items() if value is not None})
     return path, arrays
 
 

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from knuckle.core.array_file import write_arrays
 from knuckle.core.errors import InputError
 from knuckle.policy.collect.collection import CONFIG, EPISODES
 from knuckle.policy.learned.adaptive_ppo import statistics_of
-from knuckle.policy.learned.checkpoint import write_checkpoint
 from knuckle.policy.learned.export import export_policy
 from knuckle.policy.learned.reverse_curriculum import ReverseCurriculum
 from knuckle.policy.learned.shown_episodes import shown_episodes
@@ -41,7 +41,7 @@ def collection(path: Path, width: int, *, hand: str = "dclaw3", succeeded: bool 
         "actions": np.zeros((4, 9), np.float32),
         "angles": np.array([1.0, 0.8, 0.5, 0.3, 0.2], np.float32),
     }
-    write_checkpoint(path / EPISODES / "000000.safetensors", arrays, {"object": "truck", "succeeded": succeeded})
+    write_arrays(path / EPISODES / "000000.safetensors", arrays, {"object": "truck", "succeeded": succeeded})
     return path
 
 

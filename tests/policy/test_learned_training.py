@@ -18,7 +18,7 @@ from knuckle.hardware.spec.hands import hand_spec
 from knuckle.policy.learned.curriculum import Curriculum
 from knuckle.policy.learned.finish import export
 from knuckle.policy.learned.learned_policy import LearnedPolicy
-from knuckle.policy.learned.progress_view import ProgressView, curve
+from knuckle.policy.learned.progress_view import ProgressView
 from knuckle.policy.learned.run_folder import RunFolder
 from knuckle.policy.learned.train_command import learn, train_reorient
 from knuckle.policy.learned.train_config import Training, make_training
@@ -135,7 +135,9 @@ def test_the_command_leaves_a_run_and_goes_on_with_it(
         train_reorient([*argv, "--minutes", "0.002"])
     with pytest.raises(InputError, match="the run here has seed 0, not 1"):
         train_reorient([*argv, "--seed", "1"])
-    assert train_reorient([*argv, "--minutes", "0.01", "--no-video"]) == 0
+    # A slow machine's one update may have taken any time: the next one begins after it.
+    spent_min = json.loads((tmp_path / "run" / "metrics.jsonl").read_text().splitlines()[-1])["spent_s"] / 60
+    assert train_reorient([*argv, "--minutes", f"{spent_min + 0.0005:.5f}", "--no-video"]) == 0
     assert "goes on after update" in capsys.readouterr().out
 
 
@@ -254,11 +256,6 @@ def test_the_curriculum_climbs_when_the_newest_rung_is_mastered_and_keeps_the_ea
     for _ in range(4):
         again.add("so3", True)
     assert not again.climb()
-
-
-def test_the_curve_shows_shares_in_order_and_averages_what_does_not_fit() -> None:
-    assert curve([0.0, 0.5, 1.0, float("nan")]) == "▁▅█"
-    assert curve([0.0] * 50 + [1.0] * 50, width=2) == "▁█"
 
 
 def test_the_terminal_shows_the_curve_the_speed_and_the_time_that_is_left() -> None:

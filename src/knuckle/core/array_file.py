@@ -18,7 +18,9 @@ VERSION = 1
 MAX_BYTES = 256 << 20
 
 
-def write_arrays(path: Path, arrays: Mapping[str, Any], facts: Mapping[str, Any], *, what: str) -> None:
+def write_arrays(
+    path: Path, arrays: Mapping[str, Any], facts: Mapping[str, Any], *, what: str = "the checkpoint"
+) -> None:
     """Write under a temporary name, then rename: a run that ends in between leaves what was there before.
 
     RunError where ``what`` it is called cannot be written.
@@ -39,7 +41,9 @@ def write_arrays(path: Path, arrays: Mapping[str, Any], facts: Mapping[str, Any]
         partial.unlink(missing_ok=True)
 
 
-def read_arrays(path: Path, *, what: str, right: str) -> tuple[dict[str, Any], dict[str, Any]]:
+def read_arrays(
+    path: Path, *, what: str = "the checkpoint", right: str = "one of this version, or another --run"
+) -> tuple[dict[str, Any], dict[str, Any]]:
     """Arrays and facts of the file at ``path``; InputError where it is broken, too large, of another version or not
     finite."""
     where = str(path)

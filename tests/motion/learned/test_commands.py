@@ -12,7 +12,6 @@ import pytest
 import torch
 
 from knuckle.core.errors import InputError
-from knuckle.core.mark_curve import curve
 from knuckle.motion.learned.agent_frame import read_agents
 from knuckle.motion.learned.eval_command import eval_forecast
 from knuckle.motion.learned.model_files import load_net
@@ -152,7 +151,3 @@ def test_a_run_is_not_gone_on_with_otherwise_or_twice_at_once(run: Path) -> None
     held.begin(json.loads((run / "run.json").read_text()))
     with pytest.raises(InputError, match="another process trains here"):
         RunFolder(run).begin(json.loads((run / "run.json").read_text()))
-
-
-def test_a_curve_is_drawn_between_its_extremes() -> None:
-    assert curve([3.0, 2.0, 1.0]) == "█▅▁" and curve([]) == "" and len(curve([1.0] * 500)) == 60

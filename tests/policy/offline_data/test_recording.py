@@ -11,9 +11,9 @@ import pytest
 from gymnasium import spaces
 from stable_baselines3 import PPO, SAC
 
+from knuckle.core.array_file import read_arrays
 from knuckle.core.errors import InputError
 from knuckle.hardware.spec.hands import hand_spec
-from knuckle.policy.learned.checkpoint import read_checkpoint
 from knuckle.policy.offline_data import training_record
 from knuckle.policy.offline_data.batch_recording import record_batch
 from knuckle.policy.offline_data.episode import Episode
@@ -132,7 +132,7 @@ def test_a_training_leaves_all_it_saw_and_goes_on_after_a_kill(tmp_path: Path, m
         record_training(tmp_path / "run", Counter, steps=512, told=killed, **settings)
     (tmp_path / "run" / "parts" / ".000000512.safetensors.77").write_bytes(b"half")  # what a kill leaves
     before = read_parts(tmp_path / "run")
-    learner, kept = read_checkpoint(tmp_path / "run" / "learner.safetensors")
+    learner, kept = read_arrays(tmp_path / "run" / "learner.safetensors")
     heard: list[int] = []
     made = record_training(tmp_path / "run", Counter, steps=512, told=lambda n, mean: heard.append(n), **settings)
     assert heard == [512]
@@ -140,7 +140,7 @@ def test_a_training_leaves_all_it_saw_and_goes_on_after_a_kill(tmp_path: Path, m
         np.testing.assert_array_equal(one.observations, other.observations)
     # Only the episode that was under way at the kill is lost.
     assert 512 - 7 < made.steps <= 512
-    again, later = read_checkpoint(tmp_path / "run" / "learner.safetensors")
+    again, later = read_arrays(tmp_path / "run" / "learner.safetensors")
     assert (kept["steps"], later["steps"]) == (256, 512)
     assert again["adam.0.step"] == 2 * learner["adam.0.step"] > 0
     for name in (name for name in learner if name.startswith("policy.")):

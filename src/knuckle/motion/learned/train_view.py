@@ -5,41 +5,32 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from rich.console import Console, Group
-from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.text import Text
 
+from knuckle.core.live_view import LiveView
 from knuckle.core.mark_curve import WIDTH, curve
 
 
-class TrainView:
+class TrainView(LiveView):
     """Shows validations as they come: a live picture in a terminal, a line each elsewhere."""
 
     def __init__(self, console: Console, title: str, updates: int, history: list[dict[str, float]]) -> None:
-        self.console, self.title, self.updates = console, title, updates
+        super().__init__(console)
+        self.title, self.updates = title, updates
         self.nlls = [row["validation_nll"] for row in history]
-        self._live = Live(console=console, refresh_per_second=2) if console.is_terminal else None
-
-    def __enter__(self) -> TrainView:
-        if self._live is not None:
-            self._live.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._live is not None:
-            self._live.stop()
 
     def show(self, row: Mapping[str, float]) -> None:
         """Show the figures of an update."""
         done, known = row["updates"], "validation_nll" in row
         if known:
             self.nlls.append(row["validation_nll"])
-        if self._live is not None:
+        if self.live:
             left = row["cpu_s"] / done * (self.updates - done)
             head = Text(f"{self.title}: {done:.0f} of {self.updates} updates, {left:.0f} CPU-s left", style="bold")
             marks = f"validation {curve(self.nlls)}  {self.nlls[-1]:.3f} nats a step" if self.nlls else "validation"
             loss = f"loss {row['loss']:.3f}, nearest mode {row['nearest_m']:.2f} m"
-            self._live.update(Group(head, ProgressBar(self.updates, done, width=WIDTH), Text(marks), Text(loss)))
+            self.draw(Group(head, ProgressBar(self.updates, done, width=WIDTH), Text(marks), Text(loss)))
         elif known:
             self.console.print(
                 f"update {done:5.0f}  {row['cpu_s']:7.1f} CPU-s  loss {row['loss']:.3f}  "

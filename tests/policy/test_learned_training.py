@@ -136,7 +136,9 @@ def test_the_command_leaves_a_run_and_goes_on_with_it(
     with pytest.raises(InputError, match="the run here has seed 0, not 1"):
         train_reorient([*argv, "--seed", "1"])
     # A slow machine's one update may have taken any time: the next one begins after it.
-    spent_min = json.loads((tmp_path / "run" / "metrics.jsonl").read_text().splitlines()[-1])["spent_s"] / 60
+    left = RunFolder(tmp_path / "run").checkpoint()
+    assert left is not None
+    spent_min = left[1]["spent_s"] / 60
     assert train_reorient([*argv, "--minutes", f"{spent_min + 0.0005:.5f}", "--no-video"]) == 0
     assert "goes on after update" in capsys.readouterr().out
 

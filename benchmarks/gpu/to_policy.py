@@ -36,8 +36,6 @@ def actor_of(arrays: dict[str, Any], facts: dict[str, Any], hand: HandSpec, wher
     for name in ("normaliser.mean", "normaliser.std", "observed", *names):
         if name not in arrays:
             raise InputError(f"the actor has no {name}", where=where, right=RIGHT)
-        if not np.isfinite(arrays[name]).all():
-            raise InputError(f"{name} is not finite", where=where, right=RIGHT)
     if count == 0:
         raise InputError("the actor has no layers", where=where, right=RIGHT)
     layers = [(_double(arrays[f"layer.{k}.weight"]), _double(arrays[f"layer.{k}.bias"])) for k in range(count)]

@@ -102,7 +102,7 @@ def test_the_policy_does_what_the_arrays_say(symmetric: bool, tmp_path: Path) ->
         ({"hand": "dclaw4"}, "layer 0 is"),
         ({"clip": None}, "says clip None"),
         ({"training": {"hand": "dclaw3"}}, "settings are missing"),
-        ({"arrays": {"layer.1.bias": np.full(9, np.nan)}}, "layer.1.bias is not finite"),
+        ({"arrays": {"layer.1.bias": np.full(9, np.nan)}}, "'layer.1.bias' in the actor is not finite"),
         ({"arrays": {"layer.1.weight": np.zeros((9, 11))}}, "layer 1 is (9, 11)"),
         ({"arrays": {"normaliser.std": np.zeros(WIDTH)}}, "divides by nothing"),
     ],

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import os
+import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -106,6 +108,25 @@ def test_a_stranger_makes_the_hand_hold_until_it_is_gone_and_the_hand_is_armed_a
     wait_until(lambda: "frame_to_hold_ms" in ears.values("zone"), 20.0, lambda: "no latency was told")
     assert float(ears.values("zone")["frame_to_hold_ms"]) >= 0.0
     assert {"watch", "world", "policy"} == set(run.children())
+
+    # A watch that hangs can tell nobody; the driver sees its silence, and lets nobody arm until there is one that sees.
+    os.kill(run.children()["watch"], signal.SIGSTOP)
+    wait_until(lambda: ears.state() == SafetyState.HOLD, 60.0, lambda: f"nobody missed the watch: {run.lines}")
+    assert "the watch of the zone has judged nothing for" in ears.safety[-1].reason
+    said = len(ears.words)
+    assert probe.call(Trigger, "policy/engage").success
+    wait_until(
+        lambda: any("judged nothing" in word.data for word in ears.words[said:]), 20.0, lambda: str(ears.words[said:])
+    )
+    assert ears.state() == SafetyState.HOLD
+    run.kill("watch")
+
+    def armed() -> bool:
+        if ears.state() != SafetyState.ARMED:
+            probe.call(Trigger, "policy/engage")
+        return ears.state() == SafetyState.ARMED
+
+    wait_until(armed, 90.0, lambda: f"never armed under a new watch: {run.lines}")
 
 
 BAD_ONES: tuple[tuple[dict[str, Any], str], ...] = (

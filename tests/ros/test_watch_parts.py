@@ -103,12 +103,69 @@ def test_the_page_says_why_the_hand_holds_and_escapes_it() -> None:
     from knuckle_ros.page.heard import Safety
 
     held = Safety("HOLD", reason="hold asked by 'the watch of the zone'")
-    card = panel_text.safety_card(held, "idle", 1.0, "stranger 3 will be in the zone in 0.4 s (probability 0.62)")
+    said = panel_text.watch_words("stranger 3 will be in the zone in 0.4 s (probability 0.62)", None, 0.0)
+    card = panel_text.safety_card(held, "idle", 1.0, said)
     assert "stranger 3 will be in the zone in 0.4 s" in card
     assert "the watch of the zone" in card
-    assert "zone round the hand is free" in panel_text.safety_card(held, "idle", 1.0, "")
     assert "zone" not in panel_text.safety_card(Safety("HOLD"), "idle", 1.0)
-    assert "<img" not in panel_text.safety_card(held, "idle", 1.0, "<img src=x>")
+    evil = panel_text.watch_words("<img src=x>", None, 0.0)
+    assert "<img" not in panel_text.safety_card(held, "idle", 1.0, evil)
+
+
+def test_the_page_calls_a_zone_free_only_while_its_watch_says_that_it_sees() -> None:
+    pytest.importorskip("viser")
+    from knuckle_ros.page.heard import Zone
+    from knuckle_ros.page.panel_text import watch_line, watch_words
+
+    sees = Zone(sees=True, off=False, reason="", heard_s=10.0)
+    assert watch_words(None, None, 10.0) is None
+    assert watch_words("", None, 10.0) is None
+    assert "is free" in watch_line(watch_words("", sees, 11.0))
+    assert "silent" in watch_line(watch_words("", sees, 20.0))
+    off = Zone(sees=False, off=True, reason="switched off", heard_s=10.0)
+    assert "nobody watches the zone: switched off" in watch_line(watch_words("", off, 500.0))
+
+
+S = 1_000_000_000
+
+
+def test_the_driver_holds_where_a_watch_that_has_begun_stops_and_never_for_one_that_is_off() -> None:
+    from knuckle_msgs.msg import ZoneState
+
+    from knuckle_ros.wire import header_msg
+    from knuckle_ros.zone_deadline import START_S, ZoneDeadline
+
+    def said(state: int, stamp_ns: int = 0) -> ZoneState:
+        return ZoneState(header=header_msg(stamp_ns, "world"), state=state)
+
+    zone = ZoneDeadline(1.5)
+    assert not zone.unwatched(100 * S)
+    zone.heard(said(ZoneState.STARTING), 100 * S)
+    # Nobody may begin before the watch has seen something; who has begun is given a little while.
+    assert "nothing yet" in zone.unwatched(101 * S)
+    assert not zone.broken(101 * S)
+    assert "nothing yet" in zone.broken((101 + round(START_S)) * S)
+    zone.heard(said(ZoneState.WATCHING, 110 * S), 110 * S)
+    assert not zone.unwatched(111 * S)
+    assert not zone.broken(111 * S)
+    assert "1.5 s" in zone.broken(112 * S)
+    # What is said of a frame judged long ago, or of one that has not been taken yet, is no sign of life.
+    zone.heard(said(ZoneState.WATCHING, 110 * S), 112 * S)
+    zone.heard(said(ZoneState.WATCHING, 300 * S), 112 * S)
+    zone.heard(said(ZoneState.BLIND, 112 * S), 112 * S)
+    assert zone.broken(112 * S)
+    # A watch that was started again has to see before it is believed.
+    zone.heard(said(ZoneState.STARTING), 113 * S)
+    assert zone.broken(113 * S)
+    zone.heard(said(ZoneState.WATCHING, 114 * S), 114 * S)
+    assert not zone.broken(115 * S)
+    zone.heard(said(ZoneState.OFF, 114 * S), 115 * S)
+    assert not zone.broken(900 * S)
+    assert not zone.unwatched(900 * S)
+    never = ZoneDeadline(0.0)
+    never.heard(said(ZoneState.STARTING), 0)
+    assert not never.broken(900 * S)
+    assert not never.unwatched(900 * S)
 
 
 def test_the_first_frame_sets_the_frame_of_reference_where_none_is_set() -> None:

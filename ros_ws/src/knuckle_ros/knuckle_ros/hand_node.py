@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from knuckle_msgs.msg import HandStatus, SafetyState
+from knuckle_msgs.msg import HandStatus, SafetyState, ZoneState
 from knuckle_msgs.srv import Arm
 from rclpy.event_handler import SubscriptionEventCallbacks
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
@@ -45,6 +45,7 @@ from knuckle_ros.host_context import HostContext
 from knuckle_ros.parameters import declare
 from knuckle_ros.wire import command_msg, command_of, header_msg, joint_state_msg
 from knuckle_ros.world_pace import PATIENCE_S
+from knuckle_ros.zone_deadline import ZoneDeadline
 
 REMEMBERED = 64
 LARGEST_COMMAND = 16 * 1024
@@ -71,6 +72,9 @@ class Config:
     watchdog_s: float = setting(
         0.15, "a driver whose cycles stop for so long is killed; 0: no watchdog", low=0.0, high=10.0, unit="s"
     )
+    zone_silence_s: float = setting(
+        1.5, "a watch of the zone that judges no frame for so long: hold; 0: never", low=0.0, high=60.0, unit="s"
+    )
 
 
 class HandNode(LifecycleNode):
@@ -95,6 +99,7 @@ class HandNode(LifecycleNode):
         self.hand = GuardedHand(self.world.hand, latch, mint=lambda: secrets.token_hex(8))
         self._watchdog = self._guard(spec.name)
         self._late = CycleMeter(1.0 / STEPS_PER_S)
+        self._zone = ZoneDeadline(self.config.zone_silence_s)
         self._configured = self._active = False
         self._announced = -1
         self._announcing = threading.Lock()
@@ -143,6 +148,9 @@ class HandNode(LifecycleNode):
         self.create_service(Arm, "hand/arm", self._on_arm)
         for service, act in (("hold", self._hold), ("release", self._release), ("rearm", self._rearm)):
             self.create_service(Trigger, f"hand/{service}", self._answering(act))
+        self.create_subscription(
+            ZoneState, "zone/state", lambda said: self._zone.heard(said, self.world.now_ns()), bus_qos.LATCHED
+        )
         self.create_service(Trigger, "hand/hold_for_zone", self._answering(self._hold, "the watch of the zone"))
 
     def close(self) -> None:
@@ -191,6 +199,8 @@ class HandNode(LifecycleNode):
         if self.world.real:
             self._late.began(time.monotonic())
         state = self.hand.tick(now_ns)
+        if (unwatched := self._zone.broken(now_ns)) and self.hand.status().state is State.ARMED:
+            self.hand.fault(unwatched)
         if self._watchdog is not None:
             self._watchdog.attend(self.hand)
         self._announce()
@@ -290,6 +300,8 @@ class HandNode(LifecycleNode):
         try:
             if not self._active:
                 raise CommandRefused("the hand node is inactive", where="hand/arm", right="hand/rearm activates it")
+            if unwatched := self._zone.unwatched(self.world.now_ns()):
+                raise CommandRefused(unwatched, where="hand/arm", right="a watch that sees, or one switched off")
             response.lease = self.hand.arm(request.commander)
             response.success = True
         except KnuckleError as error:

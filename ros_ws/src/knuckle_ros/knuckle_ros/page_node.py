@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray
 from geometry_msgs.msg import PoseStamped
-from knuckle_msgs.msg import Forecasts, SafetyState, Tracks
+from knuckle_msgs.msg import Forecasts, SafetyState, Tracks, ZoneState
 from rclpy.clock import Clock
 from rclpy.clock_type import ClockType
 from rclpy.node import Node
@@ -35,10 +35,10 @@ from knuckle_ros.bus_qos import LATCHED
 from knuckle_ros.configuration_topic import SUFFIX, said_configuration
 from knuckle_ros.diagnostics import Diagnostics, Level
 from knuckle_ros.host_context import HostContext
-from knuckle_ros.page.heard import AngleHistory, Health, Pace, Safety
+from knuckle_ros.page.heard import AngleHistory, Health, Pace, Safety, Zone
 from knuckle_ros.page.page_server import close_server, open_server
 from knuckle_ros.page.panel import Panel
-from knuckle_ros.page.panel_text import stream_source
+from knuckle_ros.page.panel_text import stream_source, watch_words
 from knuckle_ros.page.scene_view import SceneView
 from knuckle_ros.page.watch_marks import marks
 from knuckle_ros.page.watch_view import WatchView
@@ -85,6 +85,7 @@ class PageNode:
         self._safety: Safety | None = None
         self._task = ""
         self._watch: str | None = None
+        self._zone: Zone | None = None
         self._forecasts: Forecasts | None = None
         self._goal: Array | None = None
         self._degrees: float | None = None
@@ -117,6 +118,7 @@ class PageNode:
         hear(SafetyState, "safety/state", self._on_safety, LATCHED)
         hear(PointCloud2, POINTS, self._on_cloud, NEWEST)
         hear(String, "zone/threat", self._on_watch, LATCHED)
+        hear(ZoneState, "zone/state", self._on_zone, LATCHED)
         hear(Tracks, "tracks", self._keep("tracks"), NEWEST)
         hear(Forecasts, "forecasts", self._on_forecasts, NEWEST)
         hear(String, f"{PLAYER}{SUFFIX}", self._on_player, LATCHED)
@@ -180,6 +182,11 @@ class PageNode:
     def _on_watch(self, message: String) -> None:
         self._watch = message.data
 
+    def _on_zone(self, message: ZoneState) -> None:
+        self._zone = Zone(
+            message.state == ZoneState.WATCHING, message.state == ZoneState.OFF, message.reason, time.monotonic()
+        )
+
     def _on_forecasts(self, message: Forecasts) -> None:
         self._forecasts = message
 
@@ -235,7 +242,9 @@ class PageNode:
             self._curve_due = now + CURVE_S
             self._panel.show_curve(*self._angles.curve())
             self._panel.show_angle(self._degrees, self._object_name, self._object_seen)
-            self._panel.show_safety(self._safety, self._task, self._pace.factor(now), self._watch)
+            self._panel.show_safety(
+                self._safety, self._task, self._pace.factor(now), watch_words(self._watch, self._zone, now)
+            )
             self._panel.show_nodes(self._nodes, now)
             self._panel.show_cloud(self._points, self._camera)
             self._show_numbers()

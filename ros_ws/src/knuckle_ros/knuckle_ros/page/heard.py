@@ -32,6 +32,16 @@ class Safety:
     reason: str = ""
 
 
+@dataclass(frozen=True)
+class Zone:
+    """What the watch of the zone says of itself: whether it sees, or is ``off``, why; ``heard_s`` wall time."""
+
+    sees: bool
+    off: bool
+    reason: str
+    heard_s: float
+
+
 @dataclass
 class Pace:
     """Simulated, or recorded, seconds for each second of the wall, over the last two."""

@@ -56,7 +56,9 @@ class Panel:
             box = gui.add_checkbox("show it", True)
             box.on_update(lambda _: show_cloud(box.value))
 
-    def show_safety(self, safety: Safety | None, task: str, factor: float | None, watch: str | None) -> None:
+    def show_safety(
+        self, safety: Safety | None, task: str, factor: float | None, watch: panel_text.WatchWords | None
+    ) -> None:
         """The driver's state, the policy's line, the real-time factor, and what the watch of the zone says."""
         _set(self._safety, panel_text.safety_card(safety, task, factor, watch))
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from html import escape
 
 import numpy as np
 
 from knuckle.hardware.spec.hand_spec import Array
 from knuckle_ros.page import palette
-from knuckle_ros.page.heard import SILENT_S, Health, Safety
+from knuckle_ros.page.heard import SILENT_S, Health, Safety, Zone
 
 _LEVELS = {0: palette.OK, 1: palette.WARN, 2: palette.ERROR, 3: palette.STALE}
 _STATES = {
@@ -23,10 +24,10 @@ _CARD = f"padding:2px 10px 4px;color:{palette.TEXT};font-size:13px;line-height:1
 _FAINT = f"color:{palette.FAINT}"
 
 
-def safety_card(safety: Safety | None, task: str, factor: float | None, watch: str | None = None) -> str:
+def safety_card(safety: Safety | None, task: str, factor: float | None, watch: WatchWords | None = None) -> str:
     """The driver's state in large letters, what the policy is doing, the real-time factor, and a threat if any.
 
-    ``watch`` is what ``zone/threat`` says: empty where the zone is free, None where nobody watches it.
+    ``watch`` is what is known of the zone round the hand, None where nobody speaks of one.
     """
     if safety is None:
         colour, state, line = palette.STALE, "NO HAND", "no driver has said its state yet"
@@ -47,13 +48,38 @@ def safety_card(safety: Safety | None, task: str, factor: float | None, watch: s
     )
 
 
-def watch_line(watch: str | None) -> str:
-    """What the watch of the zone says; nothing where there is no watch."""
+@dataclass(frozen=True)
+class WatchWords:
+    """What is said of the zone, and whether that is a ``threat``, or that nobody watches (``blind``), or neither."""
+
+    text: str
+    threat: bool = False
+    blind: bool = False
+
+
+def watch_words(threat: str | None, zone: Zone | None, now_s: float) -> WatchWords | None:
+    """What ``zone/threat`` and ``zone/state`` come to; None where nobody ever spoke of a zone.
+
+    A zone is called free only while a watch says that it sees.
+    """
+    if threat:
+        return WatchWords(threat, threat=True)
+    if zone is None:
+        return None
+    if not zone.off and now_s - zone.heard_s > SILENT_S:
+        return WatchWords("nobody watches the zone: its watch is silent", blind=True)
+    if not zone.sees:
+        return WatchWords(f"nobody watches the zone: {zone.reason}", blind=True)
+    return WatchWords("the zone round the hand is free")
+
+
+def watch_line(watch: WatchWords | None) -> str:
+    """The line for the card; nothing where there is no watch."""
     if watch is None:
         return ""
-    if not watch:
-        return f'<div style="{_FAINT}">the zone round the hand is free</div>'
-    return f'<div style="color:{palette.ERROR}">⚠ {escape(watch)}</div>'
+    if watch.threat or watch.blind:
+        return f'<div style="color:{palette.ERROR if watch.threat else palette.WARN}">⚠ {escape(watch.text)}</div>'
+    return f'<div style="{_FAINT}">{escape(watch.text)}</div>'
 
 
 def angle_line(degrees: float | None, object_name: str, seen: bool) -> str:

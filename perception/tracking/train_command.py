@@ -262,7 +262,9 @@ class _Work:
         from knuckle.perception.tracking.tuned_settings import from_json, linked, untuned
 
         learned = bool(rival(name).tensors) and plain(name) != "ridge"
-        only = TUNED_AFTER_LINK if is_linked(name) else TUNED_AFTER_RIDGE if learned else EVERY_SETTING
+        # What a filter thinks of its own errors counts in learned association as it does not in overlaps.
+        after_link = (*TUNED_AFTER_LINK, *rival(name).choices)
+        only = after_link if is_linked(name) else TUNED_AFTER_RIDGE if learned else EVERY_SETTING
         if name in models:
             return from_json(models[name], name, where), only
         # What is dear to run begins where the ridge map ended, and learned association where the same motion did.

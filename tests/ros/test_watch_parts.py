@@ -77,7 +77,7 @@ def test_what_is_drawn_is_the_thing_and_where_its_likeliest_mode_leads() -> None
     told = tracked()
     message = tracks_msg(told)
     forecast = Forecaster().forecast(np.array([[[0.5, 0.1, 0.1], [0.47, 0.1, 0.1], [0.44, 0.1, 0.1]]]), 0.083)
-    (mark,) = marks(message, forecasts_msg(told.stamp_ns, "world", [1], ["cup"], forecast))
+    (mark,) = marks(message, forecasts_msg(told.stamp_ns, "world", [1], ["cup"], forecast), 1.0)
     assert mark.name == "cup 1"
     assert np.allclose(mark.centre, told.centres[0])
     assert len(mark.ahead) == ELLIPSOIDS
@@ -95,6 +95,27 @@ def test_what_is_drawn_is_the_thing_and_where_its_likeliest_mode_leads() -> None
     assert marks(message, None) == []
     message.header.frame_id = "moon"
     assert marks(message, None) == []
+
+
+def test_a_forecast_is_drawn_only_as_far_as_it_is_known_better_than_the_zone_is_large() -> None:
+    pytest.importorskip("viser")
+    from knuckle_ros.page.watch_marks import ELLIPSOIDS, UNKNOWN, marks
+    from knuckle_ros.thing_messages import forecasts_msg, tracks_msg
+
+    told = tracked()
+    tracks = tracks_msg(told)
+    new = Forecaster().forecast(np.array([[[0.5, 0.1, 0.1]]]), 0.083)
+    (mark,) = marks(tracks, forecasts_msg(told.stamp_ns, "world", [1], ["cup"], new), 0.02)
+    assert mark.ahead == []
+    assert mark.name == f"cup 1: {UNKNOWN}"
+    known = Forecaster().forecast(np.array([[[0.5, 0.1, 0.1], [0.47, 0.1, 0.1], [0.44, 0.1, 0.1]]]), 0.083)
+    ahead = forecasts_msg(told.stamp_ns, "world", [1], ["cup"], known)
+    (every,) = marks(tracks, ahead, 5.0)
+    largest = sorted(seen.axes.max() for seen in every.ahead)
+    (some,) = marks(tracks, ahead, float(largest[2]))
+    assert len(every.ahead) == ELLIPSOIDS
+    assert [seen.axes.max() for seen in some.ahead] == largest[:3]
+    assert some.name == "cup 1"
 
 
 def test_the_page_says_why_the_hand_holds_and_escapes_it() -> None:

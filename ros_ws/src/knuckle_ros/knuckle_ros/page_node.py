@@ -40,7 +40,7 @@ from knuckle_ros.page.page_server import close_server, open_server
 from knuckle_ros.page.panel import Panel
 from knuckle_ros.page.panel_text import stream_source, watch_words
 from knuckle_ros.page.scene_view import SceneView
-from knuckle_ros.page.watch_marks import marks
+from knuckle_ros.page.watch_marks import Mark, marks
 from knuckle_ros.page.watch_view import WatchView
 from knuckle_ros.page_buttons import PageButtons
 from knuckle_ros.parameters import declare
@@ -230,7 +230,7 @@ class PageNode:
             ("goal", lambda _: self._scene.show_goal(self._goal)),
             ("camera", self._show_camera),
             ("estimate", self._show_estimate),
-            ("tracks", lambda told: self._watch_view.show(marks(told, self._forecasts), bool(self._watch))),
+            ("tracks", lambda told: self._watch_view.show(self._marks(told), bool(self._watch))),
         ):
             if key in news:
                 show(news[key])
@@ -248,6 +248,9 @@ class PageNode:
             self._panel.show_nodes(self._nodes, now)
             self._panel.show_cloud(self._points, self._camera)
             self._show_numbers()
+
+    def _marks(self, told: Tracks) -> list[Mark]:
+        return marks(told, self._forecasts, self._watch_view.zone_m)
 
     def _show_joints(self, message: JointState) -> None:
         at = dict(zip(message.name, message.position, strict=False))

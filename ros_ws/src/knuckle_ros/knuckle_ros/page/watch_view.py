@@ -9,19 +9,23 @@ import viser
 
 from knuckle.hardware.spec.hand_spec import Array
 from knuckle_ros.page import palette
-from knuckle_ros.page.watch_marks import ELLIPSOIDS, MOST_THINGS, Mark
+from knuckle_ros.page.watch_marks import ELLIPSOIDS, MOST_THINGS, ZONE_M, Mark
 
 OUTLINE_POINTS = 64
 UP = np.array([0.0, 0.0, 1.0])
 
 
 class WatchView:
-    """A few boxes and ellipsoids that are made once and moved; those without a thing are hidden."""
+    """A few boxes and ellipsoids that are made once and moved; those without a thing are hidden.
+
+    ``zone_m`` is the radius of the zone as it was shown last.
+    """
 
     def __init__(self, server: viser.ViserServer) -> None:
         self._server = server
         self._slots: list[tuple[Any, Any, list[Any]]] = []
         self._zone: tuple[float, ...] | None = None
+        self.zone_m = ZONE_M
 
     def show(self, drawn: list[Mark], threatened: bool) -> None:
         """The strangers now, in the colour of a warning where one of them is why the hand holds."""
@@ -46,7 +50,7 @@ class WatchView:
         said = (*(float(v) for v in centre), radius)
         if said == self._zone:
             return
-        self._zone = said
+        self._zone, self.zone_m = said, radius
         rings = []
         for height in {float(centre[2]), 0.001}:
             across = radius * radius - (height - centre[2]) ** 2

@@ -10,11 +10,18 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from knuckle.core.cards import Entry
 from knuckle.perception.tracking.boxes import Array, Flags, Ints
 from knuckle.perception.tracking.grid_roll import on_grid, roll
 from knuckle.perception.tracking.motion_model import History, Stateless, diagonal
 
 HISTORY = 10
+FEATURES = 4 * HISTORY + 1
+SEES_AND_SAYS = (
+    Entry("ridge_features", (FEATURES,), "sizes of the newest box"),
+    Entry("offset", (4,), "sizes of the newest box, logarithms of ratios"),
+)
+"""For the card: it sees relative boxes and a one, nothing of the scene and not which rows were seen."""
 MOST = 0.7
 """A size changes by a factor of at most e^0.7 a frame, a centre moves by at most three sizes."""
 

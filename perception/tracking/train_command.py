@@ -162,6 +162,7 @@ class _Work:
         import numpy as np
 
         from knuckle.perception.tracking.ridge_fit import fit_ridge
+        from knuckle.perception.tracking.ridge_motion import SEES_AND_SAYS
         from knuckle.perception.tracking.weights_folder import save_weights
 
         begun = time.process_time()
@@ -169,7 +170,7 @@ class _Work:
         tensors = {"maps": made.weights.astype(np.float32), "spread": made.spread.astype(np.float32)}
         cpu_s = round(time.process_time() - begun, 2)
         facts = {"cpu_s": cpu_s, "windows": len(self.windows())}
-        save_weights(self.folder, "ridge", tensors, facts, self.source, HISTORY, self.rate_hz)
+        save_weights(self.folder, "ridge", tensors, facts, self.source, HISTORY, self.rate_hz, SEES_AND_SAYS)
         self.console.print(f"ridge: {len(self.windows())} stretches of {self.source}, {cpu_s} CPU-seconds")
 
     def network(self, name: str) -> bool:

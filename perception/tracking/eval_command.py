@@ -28,7 +28,9 @@ class EvalTracker:
         "last+cv+sort+bytetrack+ocsort+ridge+mtp+trackssm",
         "models, with + between; mtp-link is mtp with learned association",
     )
-    weights: str = setting("", "folder of weights and tuned settings; those that come along where empty")
+    weights: str = setting(
+        "", "folder of weights and tuned settings, or several of other seeds with + between; shipped where empty"
+    )
     films: str = setting("", "some films of the folder, with + between, or kitti-test; all where empty")
     frames: int = setting(0, "first frames of each film; all where 0", low=0, high=1_000_000)
     seeds: int = setting(5, "draws of detections", low=1, high=1000)
@@ -59,7 +61,7 @@ def eval_tracker(argv: list[str]) -> int:
     for path in (config.json, config.plot):
         if path:
             require_writable(Path(path))
-    folder = Path(config.weights) if config.weights else SHIPPED
+    folders = [Path(name) for name in config.weights.split("+") if name] or [SHIPPED]
     chosen = choose(film_names(config.data, seed=900_000), config.films)
     films = read_films(config.data, chosen, config.frames)
     if config.detections == POINTRCNN:
@@ -71,7 +73,7 @@ def eval_tracker(argv: list[str]) -> int:
     with console.status("tracking") as status:
         tell: Callable[[str], None] = lambda name: status.update(f"tracking with {name}")  # noqa: E731
         own = _classes(films)
-        results = compare_models(names, films, folder, seen, (None, *own), tell)
+        results = compare_models(names, films, folders, seen, (None, *own), tell)
     figures, bounds = figures_of(results[None], config.seed)
     for label in own:
         more, their_bounds = figures_of(results[label], config.seed, f"_{CLASSES.get(label, label)}")
@@ -82,7 +84,7 @@ def eval_tracker(argv: list[str]) -> int:
         print_table(console, results[label], figures, bounds, f"_{CLASSES.get(label, label)}")
     console.print(
         f"{len(films)} films, {sum(film.frames for film in films)} frames, {len(seen[0])} draws of detections, "
-        f"sha256 {digest}",
+        f"weights of {len(folders)} training{'s' if len(folders) > 1 else ''}, sha256 {digest}",
         soft_wrap=True,
         highlight=False,
     )
@@ -94,7 +96,7 @@ def eval_tracker(argv: list[str]) -> int:
     if config.json:
         command = ["knuckle", "eval", "tracker", *argv]
         facts = asdict(config) | {"films": chosen, "detections_sha256": digest}
-        n = sum(film.frames for film in films) * len(seen[0])
+        n = sum(film.frames for film in films) * len(seen[0]) * len(folders)
         Figures(command, facts, config.seed, n, figures, bounds).write(Path(config.json))
         sys.stdout.write(f"figures written to {config.json}\n")
     return 0

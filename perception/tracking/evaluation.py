@@ -23,7 +23,11 @@ AGAINST = ("ridge", "bytetrack")
 
 @dataclass
 class Result:
-    """``table[film][seed]`` of one model, and the CPU time of its tracker for each frame."""
+    """``table[film][seed]`` of one model, and the CPU time of its tracker for each frame.
+
+    With several folders of weights every draw of detections is a seed once for each of them, in the same order for
+    every model, so that differences are paired over trainings too.
+    """
 
     table: list[list[FilmScore]] = field(default_factory=list)
     frame_ms: float = float("nan")
@@ -32,18 +36,25 @@ class Result:
 def compare_models(
     names: list[str],
     films: list[Sequence],
-    folder: Path,
+    folders: list[Path],
     seen: list[list[Detected]],
     labels: tuple[int | None, ...] = (None,),
     report: Callable[[str], None] = lambda name: None,
 ) -> dict[int | None, dict[str, Result]]:
-    """Every model over ``films`` with ``seen[film][seed]``, scored for each of ``labels``; None is all classes."""
+    """Every model over ``films`` with ``seen[film][seed]``, scored for each of ``labels``; None is all classes.
+
+    Each of ``folders`` holds the weights and settings of one training.
+    """
     results: dict[int | None, dict[str, Result]] = {label: {} for label in labels}
     for name in names:
         report(name)
-        tuned, weights = tuned_of(name, folder), weights_of(name, folder)
-        for label, result in _one(name, films, seen, tuned, weights, labels).items():
-            results[label][name] = result
+        for folder in folders:
+            tuned, weights = tuned_of(name, folder), weights_of(name, folder)
+            for label, result in _one(name, films, seen, tuned, weights, labels).items():
+                so_far = results[label].setdefault(name, Result([[] for _ in films], 0.0))
+                so_far.frame_ms += result.frame_ms / len(folders)
+                for row, more in zip(so_far.table, result.table, strict=True):
+                    row += more
     return results
 
 

@@ -67,6 +67,22 @@ def test_a_run_leaves_weights_with_cards_and_tuned_settings_that_evaluation_take
     assert (tmp_path / "p.svg").read_text().startswith("<svg")
 
 
+def test_folders_of_several_trainings_count_as_one_sample_of_each_model(trained: Path, tmp_path: Path) -> None:
+    words = ["--data", "simulated-players", "--frames", "30", "--seeds", "1", "--models", "last+ridge"]
+    own, shipped = str(trained / "weights"), str(SHIPPED)
+    told = []
+    for k, folders in enumerate((own, shipped, f"{own}+{own}", f"{own}+{shipped}")):
+        assert eval_tracker([*words, "--weights", folders, "--json", str(tmp_path / f"{k}.json")]) == 0
+        told.append(json.loads((tmp_path / f"{k}.json").read_text()))
+    one, other, twice, both = (one["figures"]["hota_ridge"] for one in told)
+    assert one != other
+    assert twice == pytest.approx(one)
+    assert min(one, other) < both < max(one, other)
+    assert [one["n"] for one in told] == [60, 60, 120, 120]
+    # Paired over trainings: the same model twice differs by nothing from itself.
+    assert told[2]["intervals"]["hota_last_over_ridge"] == pytest.approx(told[0]["intervals"]["hota_last_over_ridge"])
+
+
 def test_the_same_command_goes_on_and_another_setting_is_refused(trained: Path) -> None:
     words = ["--data", "simulated-players", "--run", str(trained), *TINY, "--parts", "ridge"]
     assert train_tracker([*words, "--set", SMALL]) == 0

@@ -37,3 +37,21 @@ def test_at_nice_0_nothing_is_written(tmp_path: Path) -> None:
     file = tmp_path / "autogroup"
     file.write_text("untouched")
     assert give_way(0, file) == "" and file.read_text() == "untouched"
+
+
+def test_a_kernel_that_takes_one_value_at_a_time_is_asked_again() -> None:
+    # So it answers a user who is not root and starts several processes at once.
+    code = """
+from knuckle_ros.niceness import give_way
+class Busy:
+    answers = [BlockingIOError(11, "try again"), BlockingIOError(11, "try again"), None]
+    def exists(self): return True
+    def write_text(self, text):
+        if (answer := self.answers.pop(0)): raise answer
+        print("taken", text)
+print(repr(give_way(4, Busy())))
+"""
+    ended = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, start_new_session=True, check=True
+    )
+    assert ended.stdout.splitlines() == ["taken 4", "''"]

@@ -14,6 +14,8 @@ import pytest
 
 from knuckle_ros.dds_leftovers import leftovers
 from knuckle_ros.run_members import members
+from knuckle_ros.short_turns import TURN_NS
+from tests.ros.turns import turns_ns
 
 pytestmark = pytest.mark.ros
 
@@ -49,6 +51,10 @@ def segments(pid: int) -> set[str]:
 def test_a_killed_process_is_told_to_the_others_and_comes_back_inactive(graph: str, run_graph: Start) -> None:
     run = run_graph(graph)
     run.wait_for("running", times=2)
+    # Who gives way to nobody is let in at once, the bus's threads too.
+    turns = {name: turns_ns(pid) for name, pid in run.children().items()}
+    assert not turns["left"] or (turns["left"][0] == TURN_NS and turns["left"].count(TURN_NS) > 5)
+    assert TURN_NS not in turns["right"]
     dead = segments(run.children()["right"])
     alive = segments(run.children()["left"])
     assert dead

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ctypes
 import faulthandler
+import gc
 import importlib
 import json
 import os
@@ -30,6 +31,7 @@ from knuckle_ros.host_context import HostContext
 from knuckle_ros.message_build.definitions import PACKAGES
 from knuckle_ros.messages_built import require_messages
 from knuckle_ros.niceness import give_way
+from knuckle_ros.short_turns import take_short_turns
 
 END_WITHIN_S = 3
 NODE_MODULE = "a module with Config and build"
@@ -67,7 +69,7 @@ class Host:
     def _serve(self) -> None:
         order = self._order()
         self.context.restarted = order["restarted"]
-        refused = give_way(order["nice"])
+        refused = give_way(order["nice"]) if order["nice"] else take_short_turns()
         if refused:
             print(f"process {self.name}: {refused}", file=sys.stderr)
         specs = [NodeSpec(**node) for node in order["nodes"]]
@@ -75,6 +77,8 @@ class Host:
         configs = [spec.configure(module.Config) for spec, module in zip(specs, modules, strict=True)]
         if any(package in sys.modules for package in PACKAGES):
             require_messages()
+        # What was imported stays: collections that look through it all would hold the nodes for 30 ms each.
+        gc.collect()
         self.control.send("checked")
         if not self._may_go():
             return
@@ -99,6 +103,7 @@ class Host:
                 if self.stopping.is_set():
                     return
             self.control.send("ready")
+            gc.freeze()
             executor.spin(self.stopping.is_set)
         finally:
             # After a failure too nothing may hang on its way out, unseen by the supervisor.

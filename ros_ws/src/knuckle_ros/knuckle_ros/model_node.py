@@ -83,7 +83,7 @@ class ModelNode:
         kind = Imu if self.task == "orientation" else model_messages.message_type(self.targets)
         self._estimates = self.node.create_publisher(kind, f"{config.stream}/estimate", STREAM)
         classical = kind if self.task in IMU_TASKS else None
-        self._beside = classical and self.node.create_publisher(classical, f"{config.stream}/classical", STREAM)
+        self._beside: Any = classical and self.node.create_publisher(classical, f"{config.stream}/classical", STREAM)
         self._diagnostics = Diagnostics(self.node, context or HostContext(), hardware=config.stream)
         self._diagnostics.level(Level.STALE, "no samples")
         self._frame, self._silent_s, self._rejected = "", 0, 0
@@ -93,6 +93,10 @@ class ModelNode:
     def heard(self) -> bool:
         """Whether someone listens to the estimates and someone publishes what they are made of."""
         return self._estimates.get_subscription_count() > 0 and all(s.get_publisher_count() > 0 for s in self.inputs)
+
+    def heard_beside(self) -> bool:
+        """Whether there is a classical estimate and somebody who listens: a message costs more than the estimate."""
+        return self._beside is not None and bool(self._beside.get_subscription_count())
 
     def counts(self) -> dict[str, int]:
         """What happened to the stream, as the guard counts it; empty before its rate is known."""
@@ -192,7 +196,7 @@ class ModelNode:
         for estimate in estimates:
             if isinstance(estimate, StateEstimate):
                 self._estimates.publish(model_messages.estimate_message(estimate, self._frame, self.targets))
-                if self._beside is not None and estimate.classical is not None:
+                if self.heard_beside() and estimate.classical is not None:
                     self._beside.publish(self._classical_message(estimate))
             else:
                 self._estimates.publish(imu_messages.estimate_message(estimate, self._frame))
@@ -210,8 +214,7 @@ class ModelNode:
         )
 
     def _publish_classical(self, estimates: list[Estimate]) -> None:
-        assert self._beside is not None
-        for estimate in estimates:
+        for estimate in estimates if self.heard_beside() else []:
             self._beside.publish(imu_messages.estimate_message(estimate, self._frame))
 
     def _on_second(self) -> None:

@@ -8,9 +8,13 @@ between sessions is the nice value of the group, in /proc/self/autogroup.
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 
 AUTOGROUP = Path("/proc/self/autogroup")
+TRIES = 30
+TRY_AGAIN_S = 0.11
+"""Of all users together but root the kernel takes one value in 0.1 s, and answers EAGAIN to the others."""
 
 
 def give_way(nice: int, autogroup: Path = AUTOGROUP) -> str:
@@ -21,8 +25,18 @@ def give_way(nice: int, autogroup: Path = AUTOGROUP) -> str:
     os.nice(nice)
     if nice == 0 or os.getsid(0) != os.getpid() or not autogroup.exists():
         return ""
-    try:
-        autogroup.write_text(str(nice))
-    except OSError as error:
-        return f"nice {nice} counts within its own session alone ({error.strerror})"
+    for left in reversed(range(TRIES)):
+        try:
+            autogroup.write_text(str(nice))
+            break
+        except BlockingIOError as error:
+            if not left:
+                return _refused(nice, error)
+            time.sleep(TRY_AGAIN_S)
+        except OSError as error:
+            return _refused(nice, error)
     return ""
+
+
+def _refused(nice: int, error: OSError) -> str:
+    return f"nice {nice} counts within its own session alone ({error.strerror})"

@@ -30,6 +30,7 @@ from knuckle_ros.estimate_meter import EstimateMeter
 from knuckle_ros.estimator_node import EstimatorNode
 from knuckle_ros.executor import HostExecutor
 from knuckle_ros.player_node import PlayerNode
+from knuckle_ros.short_turns import take_short_turns
 
 STREAM = "recording"
 _LOOK_S = 0.05
@@ -52,6 +53,8 @@ def main(roles: Mapping[str, Callable[[ParentLink, dict[str, Any]], None]]) -> i
     """Run the one of ``roles`` that the command line names until it is done or its parent ends it."""
     role, settings, parent = sys.argv[1:]
     link = ParentLink(int(parent))
+    if refused := take_short_turns():
+        print(refused, file=sys.stderr)
     rclpy.init(args=["--ros-args", "--disable-external-lib-logs"], signal_handler_options=SignalHandlerOptions.NO)
     try:
         roles[role](link, json.loads(settings))

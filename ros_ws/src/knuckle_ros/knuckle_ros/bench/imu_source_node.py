@@ -13,7 +13,7 @@ from rclpy.node import Node
 from sensor_msgs.msg import Imu, MagneticField
 
 from knuckle.core.config import setting
-from knuckle.sensors.hiss.live_model import task_of
+from knuckle.sensors.hiss.live_model import needs_field, task_of
 from knuckle.sensors.hiss.model_card import model_folder, read_card
 from knuckle_ros.bench.results import DONE, MEASURING, WAITING, latency_figures, write_results
 from knuckle_ros.bus_qos import DIAGNOSTICS, STREAM
@@ -56,6 +56,7 @@ class ImuSourceNode:
         self._came: list[tuple[int, float]] = []
         self._counts: dict[str, float] = {}
         self._measured_from = 0
+        self._met, self._needs_field = False, needs_field(card)
         self._readings = self.node.create_publisher(Imu, "imu", STREAM)
         self._fields = self.node.create_publisher(MagneticField, "magnetic_field", STREAM)
         self.node.create_subscription(kind, "estimate", self._on_estimate, LOSSLESS)
@@ -90,12 +91,13 @@ class ImuSourceNode:
     def _on_diagnostics(self, message: DiagnosticArray) -> None:
         for status in message.status:
             if status.name == self.config.node:
+                self._met = True
                 pairs = {pair.key: pair.value for pair in status.values}
                 self._counts = {k: float(pairs[k]) for k in ("received", "filled", "resampled") if k in pairs}
 
     def _run(self) -> None:
         self._say(WAITING)
-        while not self._readings.get_subscription_count():
+        while not self._heard():
             if self._stopping.wait(0.05):
                 return
         began, count = time.monotonic(), 0
@@ -111,6 +113,11 @@ class ImuSourceNode:
             count += 1
         self._stopping.wait(LAST_ANSWERS_S)
         self._say(DONE)
+
+    def _heard(self) -> bool:
+        """Whether the model's node hears what it needs: its word on ``diagnostics`` says that the two have met."""
+        needed = (self._readings, self._fields) if self._needs_field else (self._readings,)
+        return self._met and all(publisher.get_subscription_count() for publisher in needed)
 
     def _publish(self, stamp: int, t: float) -> None:
         angle = 0.8 * np.sin(2.0 * t)

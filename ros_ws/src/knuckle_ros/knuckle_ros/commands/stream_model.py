@@ -142,7 +142,10 @@ def _live(config: StreamConfig, live: LiveModel, card: SensorCard) -> int:
     from knuckle_ros.command_bus import joined_bus
     from knuckle_ros.commands.run import ros_domain
     from knuckle_ros.model_node import ModelNode
+    from knuckle_ros.short_turns import take_short_turns
 
+    if refused := take_short_turns():
+        print(refused, file=sys.stderr)
     end = time.monotonic() + config.seconds if config.seconds else float("inf")
     with joined_bus(ros_domain(config.domain)) as serve:
         nodes = [ModelNode(f"model_{name}", _node(config, name, f"{name}/"), initial=initial) for name in names]

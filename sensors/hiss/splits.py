@@ -85,6 +85,15 @@ def divide(trials: Sequence[Trial], split: Split, *, where: str) -> Parts:
     return parts
 
 
+def groups_that_teach(parts: Parts) -> list[str]:
+    """Names of the groups that can be left out in turn; InputError where there is but one."""
+    groups = sorted({trial.group for trial in parts.train})
+    if len(groups) < 2:
+        right = "recordings of at least two kinds of motion, or --left_out 0"
+        raise InputError(f"one group alone teaches: {groups[0]}", where="--left_out", right=right)
+    return groups
+
+
 def broad_group(stem: str) -> str:
     """The group of a BROAD trial by its file's name without suffix; "other" where the name says nothing."""
     _, _, rest = stem.partition("_")

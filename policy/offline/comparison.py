@@ -19,9 +19,11 @@ from knuckle.core.errors import InputError
 from knuckle.core.figures import write_text
 from knuckle.policy.offline.bootstrap import bootstrap_mean
 from knuckle.policy.offline.judge import NearestReplay, play, play_run, shuffled
+from knuckle.policy.offline.learners import settings_of
 from knuckle.policy.offline.offline_run import OfflinePlan, OfflineRun
 from knuckle.policy.offline.prepare import prepared, unit_transitions
-from knuckle.policy.offline.selection import held_out_share, most_selective
+from knuckle.policy.offline.selection import LEAST_SHARE, held_out_share, most_selective
+from knuckle.policy.offline.settling import settling_note
 from knuckle.policy.offline_data.dataset import Dataset
 from knuckle.policy.offline_data.environments import OfflineTask
 
@@ -74,6 +76,7 @@ def compare(comparison: Comparison, said: Callable[[str], object]) -> list[Row]:
     chosen = {
         learner: _choose(comparison, learner, said) if learner in CHOOSING else "" for learner in comparison.learners
     }
+    _say_what_does_not_settle(comparison, said)
     results: dict[str, list[dict[str, Any]]] = {learner: [] for learner in comparison.learners}
     # A seed of every learner before the next one: a comparison that is stopped has whole rows of fewer seeds.
     for seed in range(comparison.seeds):
@@ -119,6 +122,16 @@ def _settings(comparison: Comparison, learner: str, chosen: str) -> dict[str, st
     return own | ({"lam": chosen} if chosen else {})
 
 
+def _say_what_does_not_settle(comparison: Comparison, said: Callable[[str], object]) -> None:
+    """A line for each learner whose value cannot settle in these steps."""
+    rows = unit_transitions(comparison.data)
+    for learner in comparison.learners:
+        if learner not in CONTROLS and (
+            note := settling_note(settings_of(learner, _settings(comparison, learner, "")), rows, comparison.steps)
+        ):
+            said(f"{learner}: {note}")
+
+
 def _choose(comparison: Comparison, learner: str, said: Callable[[str], object]) -> str:
     """The most selective lambda with enough to learn from on held-out episodes; empty where none is to be tried."""
     if not comparison.lambdas:
@@ -134,6 +147,11 @@ def _choose(comparison: Comparison, learner: str, said: Callable[[str], object])
         shares[lam] = held_out_share(run.fit, unit_transitions(held))
     chosen = most_selective(shares)
     said(f"{learner}: lambda {chosen}, of {', '.join(f'{lam} {share:.2f}' for lam, share in shares.items())}")
+    if max(shares.values()) < LEAST_SHARE:
+        said(
+            f"{learner}: none leaves a share of {LEAST_SHARE:g} of the weights; {chosen} is taken. Lower values for "
+            f"--lambdas, more steps, or --set {learner}.weight=exact let more of the data count"
+        )
     return chosen
 
 

@@ -35,7 +35,7 @@ class Fit:
         self._rng = np.random.default_rng(seed)
         if isinstance(settings, BcConfig) and settings.best_share < 1.0:
             transitions = best_episodes(transitions, settings.best_share, settings.gamma)
-        self.rows = Rows(transitions, dtype)
+        self.transitions, self.rows = transitions, Rows(transitions, dtype)
         columns = (transitions.observation_width, transitions.action_width)
         self.learner = make_learner(name, settings, columns, self._rng, dtype)
         self.dtype = dtype

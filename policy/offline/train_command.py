@@ -23,7 +23,7 @@ class TrainOffline:
     steps: int = setting(50_000, "steps of learning in all", low=1, high=100_000_000)
     run: str = setting("", "folder of the run; runs/offline-LEARNER if empty")
     seed: int = setting(0, "seed of everything that is drawn", low=0, high=2**31 - 1)
-    rewards: str = setting("auto", "how rewards are scaled: auto, none, return_range or minus_three")
+    rewards: str = setting("auto", "how rewards are scaled: auto, none, return_range, minus_one or minus_three")
     observations: str = setting("auto", "how observations are: auto, scaled or raw")
     log_every: int = setting(1000, "steps from one line of figures to the next", low=1)
     keep_every: int = setting(5000, "steps from one checkpoint to the next", low=1)
@@ -43,6 +43,7 @@ def train_offline(argv: list[str]) -> int:
     from knuckle.policy.offline.learners import settings_of
     from knuckle.policy.offline.offline_run import OfflinePlan, OfflineRun
     from knuckle.policy.offline.offline_view import OfflineView
+    from knuckle.policy.offline.settling import settling_note, starving_note
     from knuckle.policy.offline_data.dataset import merged
     from knuckle.policy.offline_data.open_data import open_data
 
@@ -63,6 +64,10 @@ def train_offline(argv: list[str]) -> int:
     run = OfflineRun(plan, data, Path(config.run or f"runs/offline-{config.learner}"))
     if run.fit.steps:
         console.print(f"goes on after step {run.fit.steps}")
+    if note := run.data.flat_warning() if config.learner.startswith("odice") else "":
+        console.print(note, style="yellow", soft_wrap=True)
+    if note := settling_note(run.fit.settings, run.fit.transitions, config.steps):
+        console.print(note, style="yellow", soft_wrap=True, highlight=False)
 
     title = f"{config.learner} on {data.name}"
     board = Board(run.folder.path / BOARD, run.fit.steps)
@@ -73,6 +78,8 @@ def train_offline(argv: list[str]) -> int:
             view.show(row)
 
         run.learn(log_every=config.log_every, keep_every=config.keep_every, noted=noted)
+    if note := starving_note(run.history[-1]):
+        console.print(note, style="yellow", soft_wrap=True, highlight=False)
     if run.export():
         console.print(f"policy in {run.folder.policy}", soft_wrap=True)
     else:

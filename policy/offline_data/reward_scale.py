@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from knuckle.core.errors import InputError, unknown_name
 
 FLAT_BELOW = -2.0
-RULES = ("none", "return_range", "minus_three")
+RULES = ("none", "return_range", "minus_one", "minus_three")
 WARN_SHARE = 0.05
 """The share of flat residuals from which on it is said."""
 
@@ -27,11 +27,14 @@ def scaled_rewards(rewards: Sequence[Floats], rule: str, *, where: str) -> tuple
     """The rewards (T,) of each episode by ``rule``, and the factor.
 
     ``none``; ``return_range``: times 1000 / (best return - worst return), as D4RL's MuJoCo tasks are learned;
-    ``minus_three``: -3 where the reward is 0 and else as it is, as AntMaze is learned by O-DICE (factor 1).
+    ``minus_three``: -3 where the reward is 0 and else as it is, as AntMaze is learned by O-DICE (factor 1);
+    ``minus_one``: 1 less, so that a step costs 1 and a goal nothing, as AntMaze is learned by IQL (factor 1).
     InputError for another rule, or for a range of returns that is 0.
     """
     if rule == "none":
         return list(rewards), 1.0
+    if rule == "minus_one":
+        return [r - np.float32(1.0) for r in rewards], 1.0
     if rule == "minus_three":
         return [np.where(r == 0, np.float32(-3.0), r).astype(np.float32) for r in rewards], 1.0
     if rule != "return_range":

@@ -62,12 +62,9 @@ class Bicycle:
         """
         check_form("Bicycle", form)
         V = check_motion("Bicycle", 4, start, control, variance, start_covariance, dt_s)
-        (a, d), dt_L = control.unbind(-1), dt_s / self.length_m
-        s, s_after = accumulate(start[..., 3], a * dt_s)
-        th, th_after = accumulate(start[..., 2], s * d.tan() * dt_L)
-        x = accumulate(start[..., 0], s * th.cos() * dt_s)[1]
-        y = accumulate(start[..., 1], s * th.sin() * dt_s)[1]
-        mean, states = torch.stack([x, y], -1), torch.stack([x, y, th_after, s_after], -1)
+        d, dt_L = control[..., 1], dt_s / self.length_m
+        s, th, states = self._mean(start, control, dt_s)
+        mean = states[..., :2]
         if form == "marginal":
             return Forecast(mean, two_by_two(*self._marginal(V, s, th, d, variance, dt_s)), states)
         # A step's steering noise is independent of the speed before it, so that G has E[s^2], as in the paper's form;
@@ -84,6 +81,19 @@ class Bicycle:
         at = Turning(s, th, before[3, 3], before[2, 3], before[2, 2])
         shift, bend = second_order(at, d, variance, dt_s, self.length_m)
         return Forecast(mean + shift, covariance + bend, states)
+
+    def motion(self, start: Tensor, control: Tensor, dt_s: float) -> Tensor:
+        """The states (..., T, 4) after each step without noise: the mean of the first-order forms, and nothing else."""
+        return self._mean(start, control, dt_s)[2]
+
+    def _mean(self, start: Tensor, control: Tensor, dt: float) -> tuple[Tensor, Tensor, Tensor]:
+        """Speed and heading (..., T) before each step, and the states (..., T, 4) after it."""
+        a, d = control.unbind(-1)
+        s, s_after = accumulate(start[..., 3], a * dt)
+        th, th_after = accumulate(start[..., 2], s * d.tan() * (dt / self.length_m))
+        x = accumulate(start[..., 0], s * th.cos() * dt)[1]
+        y = accumulate(start[..., 1], s * th.sin() * dt)[1]
+        return s, th, torch.stack([x, y, th_after, s_after], -1)
 
     def _marginal(
         self, V: Tensor, s: Tensor, th: Tensor, d: Tensor, variance: Tensor, dt: float

@@ -52,7 +52,6 @@ def carry(size: int, start: Entries, U: Entries, N: Entries, like: Tensor) -> tu
             if grown is None and first is None:
                 continue
             grown = like.new_zeros(like.shape) if grown is None else grown
-            first = grown.new_zeros(grown.shape[:-1]) if first is None else first
             before[i, j], after[i, j] = accumulate(first, grown)
     return before, after
 

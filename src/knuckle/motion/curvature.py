@@ -48,9 +48,8 @@ def second_order(turning: Turning, d: Tensor, variance: Tensor, dt: float, lengt
     """
     U = _transition(turning, d, dt, length)
     drift = _drift(turning, d, variance, dt, length)
-    never = torch.zeros_like(drift[0][..., 0])
-    th, _ = accumulate(never, drift[2])
-    shift = torch.stack([accumulate(never, drift[axis] + U[axis, 2] * th)[1] for axis in (0, 1)], -1)
+    th, _ = accumulate(None, drift[2])
+    shift = torch.stack([accumulate(None, drift[axis] + U[axis, 2] * th)[1] for axis in (0, 1)], -1)
     _, S = carry(6, _start(turning), U, _noise(turning, d, variance, dt, length), d)
     return shift, two_by_two(S[0, 0], S[0, 1], S[1, 1])
 

@@ -35,14 +35,22 @@ class Forecast:
     states: Tensor
 
 
-def accumulate(start: Tensor, increments: Tensor) -> tuple[Tensor, Tensor]:
-    """A running sum from ``start`` (...) over ``increments`` (..., T): its values before and after each step.
+def accumulate(start: Tensor | None, increments: Tensor) -> tuple[Tensor, Tensor]:
+    """A running sum from ``start`` (...), zero where None, over ``increments`` (..., T): before and after each step.
 
     The transition matrices of all four formulations are unit triangular, so that every mean, and every covariance
     (knuckle.motion.carried_covariance), is such a sum of what was summed before it: no loop over the steps.
     """
-    after = start[..., None] + increments.cumsum(-1)
-    return torch.cat([start[..., None].expand_as(after[..., :1]), after[..., :-1]], -1), after
+    # A small network's forecast costs as much as it makes calls, and an expansion is many in an exported graph: one
+    # sum, and two views of it.
+    if start is None:
+        summed = torch.nn.functional.pad(increments, (1, 0)).cumsum(-1)
+        return summed[..., :-1], summed[..., 1:]
+    first = start[..., None]
+    if first.shape[:-1] != increments.shape[:-1]:
+        first, increments = first + torch.zeros_like(increments[..., :1]), increments + torch.zeros_like(first)
+    summed = torch.cat([first, increments], -1).cumsum(-1)
+    return summed[..., :-1], summed[..., 1:]
 
 
 def two_by_two(xx: Tensor, xy: Tensor, yy: Tensor) -> Tensor:

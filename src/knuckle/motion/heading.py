@@ -49,8 +49,7 @@ class Heading:
         Vx, Vy = accumulate(V[..., 0], xx)[1], accumulate(V[..., 1], yy)[1]
         Cxy = None
         if form != "marginal":
-            first = torch.zeros_like(V[..., 0]) if start_covariance is None else start_covariance[..., 0, 1]
-            Cxy = accumulate(first, xy)[1]
+            Cxy = accumulate(None if start_covariance is None else start_covariance[..., 0, 1], xy)[1]
         mean = torch.stack([x, y], -1)
         return Forecast(mean, covariance_or_zero(Vx, Cxy, Vy), mean)
 

@@ -26,7 +26,7 @@ LOG_LOW, LOG_HIGH = -5.0, 2.5
 
 @dataclass(frozen=True)
 class Controls:
-    """Start states (N, K, n) with their variances (N, n), control means and variances (N, K, T, 2)."""
+    """Start states (N, K, n) with their variances (N, K, n), control means and variances (N, K, T, 2)."""
 
     start: Tensor
     start_variance: Tensor
@@ -58,8 +58,8 @@ def controls_of(name: str, said: Said, dt_s: float, length_m: float) -> Controls
     if name == "acceleration":
         start = torch.stack([zero, zero, v[:, 0], v[:, 1]], -1)
         variance = torch.cat([place, moving], -1)
-        return Controls(_modes(start, K), variance, anchors + said.mean, (SPREAD * spread) ** 2)
-    origin = _modes(torch.stack([zero, zero], -1), K)
+        return Controls(_modes(start, K), _modes(variance, K), anchors + said.mean, (SPREAD * spread) ** 2)
+    origin, place = _modes(torch.stack([zero, zero], -1), K), _modes(place, K)
     velocity = v[:, None, None, :] + anchors * t + said.mean
     if name == "velocity":
         return Controls(origin, place, velocity, (SPREAD * spread) ** 2)
@@ -69,10 +69,10 @@ def controls_of(name: str, said: Said, dt_s: float, length_m: float) -> Controls
         turned = velocity[..., 1] / slow
         scale = spread.new_tensor([SPREAD, HEADING_SPREAD_RAD])
         return Controls(origin, place, torch.stack([velocity[..., 0], turned], -1), (scale * spread) ** 2)
-    return _bicycle(said, anchors, spread, place, dt_s, length_m)
+    return _bicycle(said, anchors, spread, dt_s, length_m)
 
 
-def _bicycle(said: Said, anchors: Tensor, spread: Tensor, place: Tensor, dt: float, length: float) -> Controls:
+def _bicycle(said: Said, anchors: Tensor, spread: Tensor, dt: float, length: float) -> Controls:
     v, K = said.velocity, said.mean.shape[1]
     speed = v[:, 0].clamp(min=0.0)
     slow = speed.clamp(min=SLOWEST_MPS)
@@ -87,11 +87,11 @@ def _bicycle(said: Said, anchors: Tensor, spread: Tensor, place: Tensor, dt: flo
     variance = torch.stack([(SPREAD * spread[..., 0]) ** 2, steering_spread**2], -1)
     zero = torch.zeros_like(speed)
     start = torch.stack([zero, zero, v[:, 1] / slow, speed], -1)
-    moving = said.velocity_sigma**2
-    start_variance = torch.cat([place, torch.stack([moving / slow**2, moving], -1)], -1)
+    place, moving = said.position_sigma**2, said.velocity_sigma**2
+    start_variance = _modes(torch.stack([place, place, moving / slow**2, moving], -1), K)
     return Controls(_modes(start, K), start_variance, torch.stack([acceleration, steering], -1), variance)
 
 
 def _modes(values: Tensor, K: int) -> Tensor:
-    """(N, ...) as (N, K, ...)."""
-    return values[:, None].expand(-1, K, *values.shape[1:])
+    """(N, ...) as (N, K, ...); by adding, for expansion to a shape is a dozen calls in an exported graph."""
+    return values[:, None] + values.new_zeros(K, *values.shape[1:])

@@ -62,14 +62,11 @@ class Head(nn.Module):
             motions = mean
         elif self.name == DETERMINISTIC:
             given = controls_of("bicycle", said, self.dt_s, LENGTH_M)
-            states = make_formulation("bicycle").forecast(
-                given.start, given.mean, torch.zeros_like(given.mean), self.dt_s, form="marginal"
-            )
-            mean = motions = states.states[..., :2]
+            mean = motions = Bicycle().motion(given.start, given.mean, self.dt_s)[..., :2]
             covariance = self._free(said)
         else:
             given = controls_of(self.name, said, self.dt_s, LENGTH_M)
-            start_covariance = _diagonal(given.start_variance)[:, None]
+            start_covariance = _diagonal(given.start_variance)
             forecast = make_formulation(self.name).forecast(
                 given.start, given.mean, given.variance, self.dt_s, form=self.form, start_covariance=start_covariance
             )

@@ -235,8 +235,8 @@ class _Work:
         from knuckle.perception.tracking.detection_recipe import detect
         from knuckle.perception.tracking.real_detections import pointrcnn_cars
         from knuckle.perception.tracking.rivals import weights_of
-        from knuckle.perception.tracking.tuned_settings import TUNED, as_json
-        from knuckle.perception.tracking.tuning import tune
+        from knuckle.perception.tracking.tuned_settings import REAL_CHOICES, TUNED, as_json
+        from knuckle.perception.tracking.tuning import NO_MORE, tune
         from knuckle.perception.tracking.weights_folder import read_json
 
         path = self.folder / TUNED
@@ -249,7 +249,8 @@ class _Work:
         models = dict(table.get("models", {}))
         for name in names:
             begin, only = self._where_tuning_begins(name, models, str(path))
-            tuned = tune(name, some, seen, weights_of(name, self.folder), begin, only)
+            more = REAL_CHOICES if self.config.detections == POINTRCNN else NO_MORE
+            tuned = tune(name, some, seen, weights_of(name, self.folder), begin, only, more)
             models[name] = as_json(tuned)
             facts = {"data": self.source, "films": [film.name for film in some], "frames": self.config.tune_frames}
             write_text(path, json.dumps({**facts, "seed": self.config.seed, "models": models}, indent=1) + "\n")

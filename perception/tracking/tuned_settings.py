@@ -33,6 +33,8 @@ LINK_CHOICES: dict[str, tuple[float, ...]] = {
     "low": (0.1, 0.0, 0.2),
     "memory": (30.0, 50.0, 75.0),
 }
+REAL_CHOICES: dict[str, tuple[float, ...]] = {"high": (0.75, 0.9), "start": (0.2, 0.8, 0.9, 0.95)}
+"""Further values where a real detector speaks, whose scores mean what it likes."""
 MOMENTUM = (0.2, 0.05, 0.1, 0.4)
 TUNED = "tuned.json"
 IN_FRAMES = {"coast": "coast_s", "memory": "memory_s"}

@@ -6,6 +6,7 @@ A search by coordinates from the defaults, the same for all: what it cost and wh
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 
 from knuckle.perception.tracking.detection_recipe import Detected
@@ -17,20 +18,30 @@ from knuckle.perception.tracking.sequence import Sequence
 from knuckle.perception.tracking.tuned_settings import Tuned, choices_of
 
 EPS = 1e-6
+NO_MORE: Mapping[str, tuple[float, ...]] = {}
 
 
 def tune(
-    name: str, films: list[Sequence], seen: list[Detected], weights: Weights, begin: Tuned, only: tuple[str, ...] = ()
+    name: str,
+    films: list[Sequence],
+    seen: list[Detected],
+    weights: Weights,
+    begin: Tuned,
+    only: tuple[str, ...] = (),
+    more: Mapping[str, tuple[float, ...]] = NO_MORE,
 ) -> Tuned:
-    """The best settings of a model that the search finds from ``begin``; of ``only`` some settings where given."""
+    """The best settings of a model that the search finds from ``begin``; of ``only`` some settings where given.
+
+    ``more`` has further values of some settings, which are then tried whatever ``only`` says.
+    """
     started = time.process_time()
     part = rival(name)
     choices = {**part.choices, **choices_of(name)}
     best, tried = replace(begin, hota=evaluate(name, films, seen, weights, begin)), 1
     for key, values in choices.items():
-        if only and key not in only:
+        if only and key not in (*only, *more):
             continue
-        for value in values:
+        for value in (*values, *more.get(key, ())):
             in_motion = key in part.choices
             have = (best.motion if in_motion else best.tracker).get(key)
             if have == value:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from knuckle.core.errors import DeviceError
 from knuckle.hardware.spec.contracts import Intrinsics
 from knuckle.sim.engine import GL_WISH, mujoco
+from knuckle.sim.intruder import Ball
 from knuckle.sim.scene import DEPTH_CAMERA, STATE, Scene, vertical_fov_deg
 
 T = TypeVar("T")
@@ -47,9 +48,11 @@ class EglRenderer:
         """Distance along the optical axis in m (height, width), of ``state`` (nstate,)."""
         return self._run(lambda: self._draw_depth(scene, state))
 
-    def colour(self, scene: Scene, state: NDArray[np.float64], camera: str) -> NDArray[np.uint8]:
-        """The view of a camera of the scene, red green blue (height, width, 3)."""
-        return self._run(lambda: self._draw_colour(scene, state, camera))
+    def colour(
+        self, scene: Scene, state: NDArray[np.float64], camera: str, ball: Ball | None = None
+    ) -> NDArray[np.uint8]:
+        """The view of a camera of the scene, and of ``ball`` in it, red green blue (height, width, 3)."""
+        return self._run(lambda: self._draw_colour(scene, state, camera, ball))
 
     def close(self) -> None:
         """Free the context and end the thread."""
@@ -120,14 +123,26 @@ class EglRenderer:
         depth = near * far / (near + buffer.astype(np.float64) * (far - near))
         return np.flipud(depth).astype(np.float32)
 
-    def _draw_colour(self, scene: Scene, state: NDArray[np.float64], camera: str) -> NDArray[np.uint8]:
+    def _draw_colour(
+        self, scene: Scene, state: NDArray[np.float64], camera: str, ball: Ball | None
+    ) -> NDArray[np.uint8]:
         self._stage(scene, state, camera)
+        if ball is not None:
+            self._add_ball(ball)
         self._drawing.flags[mujoco.mjtRndFlag.mjRND_SEGMENT] = False
         self._drawing.flags[mujoco.mjtRndFlag.mjRND_IDCOLOR] = False
         buffer = np.empty((self._rect.height, self._rect.width, 3), dtype=np.uint8)
         mujoco.mjr_render(self._rect, self._drawing, self._context)
         mujoco.mjr_readPixels(buffer, None, self._rect, self._context)
         return np.ascontiguousarray(np.flipud(buffer))
+
+    def _add_ball(self, ball: Ball) -> None:
+        """One more thing to draw, for this picture: staging another lists the scene's own things anew."""
+        one = self._drawing.geoms[self._drawing.ngeom]
+        kind, size = mujoco.mjtGeom.mjGEOM_SPHERE.value, np.array([ball.radius, 0.0, 0.0])
+        rgba = np.array([*ball.colour, 1.0], dtype=np.float32)
+        mujoco.mjv_initGeom(one, kind, size, ball.centre, np.eye(3).reshape(-1), rgba)
+        self._drawing.ngeom += 1
 
     def _free(self) -> None:
         if self._context is not None:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from knuckle.hardware.spec.contracts import Intrinsics
 from knuckle.hardware.spec.hand_spec import Array
 from knuckle.sim.engine import mujoco
+from knuckle.sim.intruder import Ball
 from knuckle.sim.scene import DEPTH_CAMERA, STATE, Scene, vertical_fov_deg
 
 FAR_M = 12.0
@@ -33,11 +34,14 @@ class RayRenderer:
         depth = np.where(distance < 0.0, FAR_M, distance * cosine)
         return depth.astype(np.float32).reshape(self._intrinsics.height, self._intrinsics.width)
 
-    def colour(self, scene: Scene, state: Array, camera: str) -> NDArray[np.uint8]:
-        """The view of a camera of the scene, red green blue (height, width, 3)."""
+    def colour(self, scene: Scene, state: Array, camera: str, ball: Ball | None = None) -> NDArray[np.uint8]:
+        """The view of a camera of the scene, and of ``ball`` in it, red green blue (height, width, 3)."""
         with self._lock:
             distance, geom, _, normal = self._cast(scene, state, camera, normals=True)
             paint = self._model.geom_rgba[geom, :3]
+            if ball is not None:
+                eye, directions = self._eye(camera)
+                self._paint_ball(ball, eye, directions, distance, normal, paint)
         shade = 0.45 + 0.55 * np.clip(normal @ LIGHT, 0.0, 1.0)
         image = np.where(distance[:, None] < 0.0, SKY, paint * shade[:, None])
         shape = (self._intrinsics.height, self._intrinsics.width, 3)
@@ -45,6 +49,24 @@ class RayRenderer:
 
     def close(self) -> None:
         """Nothing is held."""
+
+    def _eye(self, camera: str) -> tuple[Array, Array]:
+        """Where a camera is (3,) and its rays (n, 3), in the world, as of the last cast."""
+        eye = self._model.camera(camera).id
+        rays, _ = self._rays(float(self._model.cam_fovy[eye]))
+        return self._data.cam_xpos[eye].copy(), rays @ self._data.cam_xmat[eye].reshape(3, 3).T
+
+    @staticmethod
+    def _paint_ball(ball: Ball, eye: Array, rays: Array, distance: Array, normal: Array, paint: Array) -> None:
+        """Put the ball where it is nearer than what its rays hit: their distance, normal and colour change."""
+        to = ball.centre - eye
+        along = rays @ to
+        inside = along**2 - float(to @ to) + ball.radius**2
+        near = along - np.sqrt(np.maximum(inside, 0.0))
+        seen = (inside > 0.0) & (near > 0.0) & ((distance < 0.0) | (near < distance))
+        distance[seen] = near[seen]
+        normal[seen] = (near[seen, None] * rays[seen] - to) / ball.radius
+        paint[seen] = ball.colour
 
     def _cast(
         self, scene: Scene, state: Array, camera: str, *, normals: bool

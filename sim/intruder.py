@@ -1,7 +1,7 @@
 """Something that comes into the camera's view from outside: a ball on a straight way to the hand, a pause, and back.
 
-It is a picture, not a body: the depth camera draws it over the scene, and the physics knows nothing of it. A world with
-an intruder is therefore the same to the bit as one without, and no model of a batch has another size.
+It is a picture, not a body: cameras draw it over the scene, and the physics knows nothing of it. A world with an
+intruder is therefore the same to the bit as one without, and no model of a batch has another size.
 """
 
 from __future__ import annotations
@@ -33,6 +33,15 @@ class IntruderConfig:
     end: float = setting(0.21, "where it ends; fingers reach 0.17 m", low=0.0, high=1.0, unit="m")
     pause_s: float = setting(1.5, "how long the ball stays there", low=0.0, high=60.0, unit="s")
     height: float = setting(0.08, "height over the table or the palm", low=0.0, high=1.0, unit="m")
+
+
+@dataclass(frozen=True)
+class Ball:
+    """What a colour picture shows of it: centre (3,) and radius in m, world, and red, green, blue from 0 to 1."""
+
+    centre: Array
+    radius: float
+    colour: tuple[float, float, float] = (0.80, 0.93, 0.20)
 
 
 class Intruder:
@@ -67,6 +76,11 @@ class Intruder:
         gone = min(t, self._way_s, self.seconds - t) / self._way_s if self._way_s > 0.0 else 1.0
         distance = self.config.begin + gone * (self.config.end - self.config.begin)
         return np.asarray(self._foot + distance * self._outward)
+
+    def ball(self, stamp_ns: int) -> Ball | None:
+        """What there is to see of it at ``stamp_ns``; None where it is not there."""
+        place = self.position(stamp_ns)
+        return None if place is None else Ball(place, self.config.radius)
 
 
 def draw_ball(

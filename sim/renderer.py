@@ -13,6 +13,7 @@ from knuckle.hardware.spec.contracts import Intrinsics
 from knuckle.hardware.spec.hand_spec import Array
 from knuckle.sim.depth_egl import EglRenderer
 from knuckle.sim.depth_rays import RayRenderer
+from knuckle.sim.intruder import Ball
 from knuckle.sim.scene import Scene
 
 SOURCES = ("auto", "egl", "rays")
@@ -25,8 +26,8 @@ class Renderer(Protocol):
         """Distance along the optical axis of the depth camera, m (height, width)."""
         ...
 
-    def colour(self, scene: Scene, state: Array, camera: str) -> NDArray[np.uint8]:
-        """Red green blue (height, width, 3) as the named camera of the scene sees it."""
+    def colour(self, scene: Scene, state: Array, camera: str, ball: Ball | None = None) -> NDArray[np.uint8]:
+        """Red green blue (height, width, 3) as a camera of the scene sees it, and with it ``ball``."""
         ...
 
     def close(self) -> None:

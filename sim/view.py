@@ -20,9 +20,11 @@ class WorldView:
         self.source, self.reason = self._chosen.source, self._chosen.reason
 
     def frame(self) -> NDArray[np.uint8]:
-        """The world now, red green blue (height, width, 3)."""
-        _, scene, state = self._world.snapshot()
-        return self._chosen.renderer.colour(scene, state, VIDEO_CAMERA)
+        """The world now, and an intruder that is under way, red green blue (height, width, 3)."""
+        stamp_ns, scene, state = self._world.snapshot()
+        intruder = self._world.intruder
+        ball = None if intruder is None else intruder.ball(stamp_ns)
+        return self._chosen.renderer.colour(scene, state, VIDEO_CAMERA, ball)
 
     def close(self) -> None:
         """Free the renderer."""

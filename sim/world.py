@@ -61,7 +61,7 @@ class SimWorld:
     """One hand over one object. Starts reset with ``seed``, holding the home posture, at ``start_ns``.
 
     ``surface`` is ``table``, or ``air``: there the table is taken away 2 s after a reset. ``fault_folder`` is where the
-    state is saved should the simulation break down. ``intruder`` is seen by depth cameras alone, and touches nothing.
+    state is saved should the simulation break down. ``intruder`` is seen by cameras, and touches nothing.
     InputError for an unknown object or surface.
     """
 

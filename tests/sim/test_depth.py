@@ -17,6 +17,7 @@ from knuckle.hardware.spec.hands import hand_spec
 from knuckle.hardware.spec.mounts import paper_extrinsics, pinhole
 from knuckle.sim.depth import SimDepthCamera
 from knuckle.sim.depth_noise import DepthNoise, add_noise
+from knuckle.sim.intruder import Intruder, IntruderConfig
 from knuckle.sim.renderer import choose_renderer
 from knuckle.sim.view import WorldView
 from knuckle.sim.world import SimWorld
@@ -175,6 +176,29 @@ def test_the_colour_view_shows_the_object_in_its_colour(source: str) -> None:
     assert image.shape == (120, 160, 3)
     blue = (image[..., 2] > 1.5 * image[..., 0]) & (image[..., 2] > 60)
     assert blue.sum() > 60
+
+
+@pytest.mark.parametrize("source", ["rays", pytest.param("egl", marks=NEEDS_EGL)])
+def test_the_colour_view_shows_an_intruder_while_it_is_there_and_is_the_same_again_after_it(source: str) -> None:
+    world = SimWorld(HAND, "duck", seed=0)
+    view = WorldView(world, width=160, height=120, source=source)
+    before = view.frame().astype(np.int64)
+    config = IntruderConfig(begin=0.25, end=0.22, speed=5.0, radius=0.05)
+    world.intruder = Intruder(world.spec, world.now_ns, np.random.default_rng(0), config)
+    with_ball = view.frame().astype(np.int64)
+    # A place far below the table: hidden, as everything under it is.
+    world.intruder = Intruder(world.spec, world.now_ns, np.random.default_rng(0), config)
+    world.intruder._foot[2] = -0.5
+    hidden = view.frame()
+    world.intruder = None
+    after = view.frame()
+    view.close()
+    changed = np.abs(with_ball - before).sum(axis=2) > 30
+    assert 20 < changed.sum() < 0.25 * changed.size
+    yellow = (with_ball[..., 1] > 1.5 * with_ball[..., 2]) & (with_ball[..., 0] > 1.5 * with_ball[..., 2])
+    assert (yellow & changed).sum() > 0.7 * changed.sum()
+    np.testing.assert_array_equal(hidden, before)
+    np.testing.assert_array_equal(after, before)
 
 
 def test_noise_is_seeded_steps_in_disparity_and_grows_with_distance() -> None:

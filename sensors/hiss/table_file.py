@@ -10,6 +10,7 @@ import csv
 import math
 import re
 from collections.abc import Sequence
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
@@ -135,6 +136,18 @@ def field_value(message: Any, field: list[str], name: str, where: str) -> float:
         elif hasattr(value, part):
             value = getattr(value, part)
         else:
-            known = [n for n in getattr(value, "__slots__", ()) if not n.startswith("_")]
-            raise unknown_name("field", part, known, where=f"{where}: {name}")
-    return float(value)
+            raise unknown_name("field", part, _fields(value), where=f"{where}: {name}")
+    if isinstance(value, Real):
+        return float(value)
+    inside = ", ".join(f"{name}.{part}" for part in _fields(value)[:3])
+    if not inside and hasattr(value, "__len__") and not isinstance(value, str | bytes):
+        inside = f"{name}[0]"
+    what = f"'{name}' is not a number but {type(value).__name__}"
+    raise RecordingError(what, where=where, right=inside or "a field that is a number")
+
+
+def _fields(message: Any) -> list[str]:
+    """Names of a message's fields; none where it is no message."""
+    if hasattr(message, "get_fields_and_field_types"):
+        return list(message.get_fields_and_field_types())
+    return [name for name in getattr(message, "__slots__", ()) if not name.startswith("_")]

@@ -136,6 +136,9 @@ def _table(options: Mapping[str, str]) -> Task:
             )
         if len(set(found)) != len(found):
             raise InputError(f"the {key} {', '.join(found)}", where=f"--{key}", right="each column once")
+    if both := set(names["inputs"]) & set(names["targets"]):
+        right = "columns to learn that the model does not read"
+        raise InputError(f"'{min(both)}' is an input and a target", where="--targets", right=right)
     try:
         rate_hz = float(options.get("rate") or 50.0)
     except ValueError:

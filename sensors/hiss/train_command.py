@@ -57,7 +57,7 @@ def train_hiss(argv: list[str]) -> int:
     from knuckle.sensors.hiss.settings_table import settings_table
     from knuckle.sensors.hiss.splits import divide, groups_that_teach
     from knuckle.sensors.hiss.tasks import open_task
-    from knuckle.sensors.hiss.trial import require_varied
+    from knuckle.sensors.hiss.trial import require_something_to_learn, require_varied
 
     console = Console()
     task = open_task(config.task, task_options(config))
@@ -70,6 +70,7 @@ def train_hiss(argv: list[str]) -> int:
         parts = divide(task.load_training(source), task.split, where=str(source))
     for trial in parts.train:
         require_varied(trial, task.channels, task.derived)
+    require_something_to_learn(parts.train, task.channels)
     if config.left_out:
         groups_that_teach(parts)
     slug = training.model.replace(":", "-").replace("/", "-")

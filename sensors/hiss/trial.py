@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -75,3 +75,12 @@ def require_varied(trial: Trial, channels: Channels, derived: Collection[str] = 
         k = int(np.argmax(still))
         what = f"channel '{channels.inputs[k].name}' is {trial.inputs[0, k]:g} in every sample"
         raise RecordingError(what, where=trial.name, right="a sensor that is connected, or other columns")
+
+
+def require_something_to_learn(trials: Sequence[Trial], channels: Channels) -> None:
+    """RecordingError where a target is the same in all of ``trials``, or is known nowhere."""
+    for k, entry in enumerate(channels.targets):
+        known = np.concatenate([trial.targets[trial.known, k] for trial in trials])
+        if not len(known) or np.ptp(known) == 0.0:
+            what = f"the target '{entry.name}' is {f'{known[0]:g} throughout' if len(known) else 'known nowhere'}"
+            raise RecordingError(what, where=trials[0].name, right="a target that changes")

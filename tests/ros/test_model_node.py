@@ -23,6 +23,7 @@ from rclpy.qos import QoSProfile, ReliabilityPolicy  # noqa: E402
 from sensor_msgs.msg import Imu, MagneticField  # noqa: E402
 
 from knuckle.cli import main  # noqa: E402
+from knuckle.core.errors import InputError  # noqa: E402
 from knuckle.sensors.hiss.live_model import LiveModel  # noqa: E402
 from knuckle.sensors.imu_stream import ImuStreamConfig  # noqa: E402
 from knuckle.sensors.replay_stream import replay  # noqa: E402
@@ -134,8 +135,47 @@ def test_columns_may_come_from_fields_of_any_topics(bus, table):
         message.vector.x = float(a)
         force.publish(message)
     bus.spin(lambda: len(heard) == 6)
+    assert node.silence() == ""
     means = [model_messages.state_of(message, 2)[0] for message in heard]
     np.testing.assert_allclose(means, offline(table, inputs), atol=1e-5)
+    node.close()
+
+
+@pytest.mark.parametrize(
+    ("bind", "line"),
+    [
+        ("a=/force:vector.x,c=/force:vector.y", "unknown column 'c'; known: a, b"),
+        ("a=/force:vector.x", "no field of a topic for the column 'b'; b=/topic:field"),
+    ],
+)
+def test_a_binding_that_does_not_fit_the_model_is_refused(bus, table, bind, line):
+    with pytest.raises(InputError, match="bind") as caught:
+        model_node.build("model", model_node.Config(model=str(table), rate_hz=50.0, bind=bind))
+    assert line in str(caught.value)
+
+
+def test_a_node_that_hears_nothing_says_what_nobody_publishes(bus, table):
+    bind = "a=/force:vector.x,b=/torqe:vector.z"
+    node = model_node.build("model", model_node.Config(model=str(table), rate_hz=50.0, bind=bind))
+    force = bus.node.create_publisher(Vector3Stamped, "force", im.LOSSLESS)
+    health = bus.hear(DiagnosticArray, "diagnostics")
+    bus.executor.add_node(node.node)
+    bus.spin(lambda: force.get_subscription_count())
+    said = "no samples: nobody publishes /torqe"
+    assert node.silence() == said
+    bus.spin(lambda: any(status.message == said for message in health for status in message.status))
+    node.close()
+
+
+def test_a_field_that_is_no_number_ends_the_node_in_one_line(bus, table):
+    bind = "a=/force:vector.x,b=/force:vector"
+    node = model_node.build("model", model_node.Config(model=str(table), rate_hz=50.0, bind=bind))
+    force = bus.node.create_publisher(Vector3Stamped, "force", im.LOSSLESS)
+    bus.executor.add_node(node.node)
+    bus.spin(lambda: force.get_subscription_count())
+    force.publish(Vector3Stamped(header=header_msg(10**9)))
+    with pytest.raises(InputError, match="'/force:vector' is not a number but Vector3; /force:vector.x"):
+        bus.spin(lambda: False)
     node.close()
 
 

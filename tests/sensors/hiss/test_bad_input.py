@@ -64,6 +64,7 @@ def train(folder: Path, *more: str) -> list[str]:
         (["--model", "hiss:mamba"], "'hiss:mamba' is no model"),
         (["--model", "flat:lstn"], "unknown family 'lstn'; did you mean 'lstm'?"),
         (["--inputs", "a,c"], "unknown column 'c'"),
+        (["--inputs", "a,x"], "'x' is an input and a target"),
         (["--set", "widht=3"], "unknown setting 'widht'; did you mean 'width'?"),
         (["--set", "epochs=0"], "0 is out of range"),
         (["--set", "look_ahead=3,indexing=released"], "both look_ahead and indexing=released"),
@@ -85,6 +86,21 @@ def test_a_channel_that_never_changes_is_named(table_folder: Path, capsys: pytes
     inputs[:, 1] = 7.0
     write_csv(table_folder / "0.csv", replace(trial, inputs=inputs))
     assert "channel 'b' is 7 in every sample" in refusal(capsys, *train(table_folder))
+
+
+@pytest.mark.parametrize(("value", "line"), [(7.0, "is 7 throughout"), (np.nan, "is known nowhere")])
+def test_a_target_that_never_changes_is_named(
+    table_folder: Path, capsys: pytest.CaptureFixture[str], value: float, line: str
+) -> None:
+    for k in range(5):
+        trial = made_trial(k)
+        targets = trial.targets.copy()
+        targets[:, 1] = value
+        text = write_csv(table_folder / f"{k}.csv", replace(trial, targets=targets)).read_text().replace("nan", "")
+        (table_folder / f"{k}.csv").write_text(text)
+    said = refusal(capsys, *train(table_folder))
+    assert line in said and ("'y'" in said or value != 7.0)
+    assert not (table_folder / "run").exists()
 
 
 def test_a_recording_shorter_than_a_chunk_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

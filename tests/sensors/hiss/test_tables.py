@@ -80,15 +80,13 @@ def test_times_in_nanoseconds_that_are_not_named_so_are_seen() -> None:
 def imu_mcap(tmp_path: Path) -> Path:
     """Twenty messages of a topic of vectors, and one of another topic between the first and the second."""
     writer_of = pytest.importorskip("mcap_ros2.writer").Writer
-    definition = (
-        "geometry_msgs/Vector3 v\nfloat64[] field\n===\nMSG: geometry_msgs/Vector3\nfloat64 x\nfloat64 y\nfloat64 z\n"
-    )
+    definition = "geometry_msgs/Vector3 v\nfloat64[] field\nstring name\n===\nMSG: geometry_msgs/Vector3\nfloat64 x\nfloat64 y\nfloat64 z\n"
     path = tmp_path / "run.mcap"
     with open(path, "wb") as stream:
         writer = writer_of(stream)
         schema = writer.register_msgdef("demo_msgs/msg/Both", definition.replace("===", 80 * "="))
         for k in range(20):
-            message = {"v": {"x": float(k), "y": 0.0, "z": -1.0}, "field": [0.5 * k, 1.0]}
+            message = {"v": {"x": float(k), "y": 0.0, "z": -1.0}, "field": [0.5 * k, 1.0], "name": "7"}
             for topic in ("/skin", "/truth") if k == 1 else ("/skin",):
                 stamp = 1_000_000_000 + 20_000_000 * k
                 writer.write_message(topic=topic, schema=schema, message=message, log_time=stamp, publish_time=stamp)
@@ -111,6 +109,9 @@ def test_columns_of_an_mcap_file_are_fields_of_its_topics(imu_mcap: Path) -> Non
         ("/skin:w.x", "unknown field 'w'"),
         ("x", "'x' is no column"),
         ("/skin:field[7]", "not in the message"),
+        ("/skin:v", "'/skin:v' is not a number but Vector3; /skin:v.x, /skin:v.y, /skin:v.z"),
+        ("/skin:field", "'/skin:field' is not a number but list; /skin:field[0]"),
+        ("/skin:name", "'/skin:name' is not a number but str; a field that is a number"),
     ],
 )
 def test_a_column_that_an_mcap_file_lacks_is_named(imu_mcap: Path, column: str, line: str) -> None:

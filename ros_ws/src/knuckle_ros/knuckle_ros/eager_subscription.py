@@ -30,6 +30,10 @@ class EagerSubscription:
         """Publishers that it hears, or would."""
         return int(self._node.count_publishers(self._subscription.topic_name))
 
+    def topics(self) -> list[str]:
+        """The topic that it hears, its name whole."""
+        return [str(self._subscription.topic_name)]
+
     def _look(self) -> None:
         topic = self._subscription.topic_name
         offered = [info.qos_profile.reliability for info in self._node.get_publishers_info_by_topic(topic)]

@@ -44,6 +44,10 @@ class FieldRows:
         """Publishers of the topic that has the fewest of them."""
         return min(self._node.count_publishers(topic) for topic, _ in self._places)
 
+    def topics(self) -> list[str]:
+        """The topics that it hears, each once."""
+        return sorted({topic for topic, _ in self._places})
+
     def newest(self) -> tuple[float, ...]:
         """The newest value of each field (D,), NaN where none has come."""
         return tuple(self._newest)

@@ -18,6 +18,7 @@ from knuckle_msgs.msg import NamedValues, Tactile
 from sensor_msgs.msg import Imu, MagneticField
 
 from knuckle.core.config import parse_pairs, setting
+from knuckle.core.errors import InputError, unknown_name
 from knuckle.sensors.estimator import Array, Estimate
 from knuckle.sensors.hiss.live_model import IMU_TASKS, LiveModel, LiveStream, needs_field, task_of
 from knuckle.sensors.hiss.model_card import model_folder
@@ -98,6 +99,16 @@ class ModelNode:
         """Whether there is a classical estimate and somebody who listens: a message costs more than the estimate."""
         return self._beside is not None and bool(self._beside.get_subscription_count())
 
+    def silence(self) -> str:
+        """Why no sample has come yet, as far as the bus tells; empty once one has."""
+        if self.stream is not None and self.stream.counts()["received"]:
+            return ""
+        if self._waiting:
+            return "the rate of the samples is not found yet"
+        topics = [topic for source in self.inputs for topic in source.topics()]
+        awaited = [topic for topic in topics if not self.node.count_publishers(topic)]
+        return f"no samples: nobody publishes {', '.join(awaited)}" if awaited else "no samples"
+
     def counts(self) -> dict[str, int]:
         """What happened to the stream, as the guard counts it; empty before its rate is known."""
         return {} if self.stream is None else self.stream.counts()
@@ -137,7 +148,7 @@ class ModelNode:
         if self.task == "skin":
             topic, kind = f"{config.source}tactile/{config.stream}", Tactile
         else:
-            bound = parse_pairs(config.bind, where=f"{node.get_name()}.bind")
+            bound = _bound(config.bind, names, where=f"{node.get_name()}.bind")
             places = [bound.get(name, name) for name in names]
             if bound or (all(":" in place for place in places) and not config.by_name):
                 return [FieldRows(node, places, self._on_row)]
@@ -220,7 +231,7 @@ class ModelNode:
     def _on_second(self) -> None:
         self._silent_s += 1
         if self._silent_s > _STALE_AFTER_S:
-            self._diagnostics.level(Level.STALE, "no samples")
+            self._diagnostics.level(Level.STALE, self.silence() or "no samples")
         counts = self.counts()
         rejected = sum(counts.get(key, 0) for key in _REJECTED)
         self._diagnostics.dropped(rejected - self._rejected)
@@ -229,6 +240,18 @@ class ModelNode:
             self._diagnostics.value(key, str(count))
         if self.stream is not None:
             self._diagnostics.value("input_rate_hz", self.stream.rate_hz())
+
+
+def _bound(text: str, columns: tuple[str, ...], *, where: str) -> dict[str, str]:
+    """Where each of ``columns`` comes from; InputError for one that the model lacks or that comes from nowhere."""
+    bound = parse_pairs(text, where=where)
+    for name in bound:
+        if name not in columns:
+            raise unknown_name("column", name, columns, where=where)
+    for name in columns if bound else ():
+        if ":" not in bound.get(name, name):
+            raise InputError(f"no field of a topic for the column '{name}'", where=where, right=f"{name}=/topic:field")
+    return bound
 
 
 def build(node_name: str, config: Config, context: HostContext | None = None) -> ModelNode:

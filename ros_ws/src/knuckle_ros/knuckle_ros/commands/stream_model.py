@@ -12,15 +12,18 @@ from knuckle.core.errors import InputError
 from knuckle_ros.commands.stream import STREAM, play, require_bus
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from knuckle.sensors.hiss.live_model import LiveModel
     from knuckle.sensors.hiss.model_card import SensorCard
     from knuckle.sensors.hiss.playback import Playback
     from knuckle.sensors.imu_stream import ImuStreamConfig
     from knuckle_ros.commands.stream import StreamConfig
-    from knuckle_ros.model_node import Config
+    from knuckle_ros.model_node import Config, ModelNode
 
 _FIGURES = ("samples", "estimates", "dropped", "invalid", "late_sent", "published_hz", "rate_hz", "latency_p50_ms",
             "latency_p99_ms", "latency_max_ms")  # fmt: skip
+_SILENCE_S = 5.0
 _BEYOND = {"gyr_limit": 1e3, "acc_limit": 1e5}  # a recording does not say where its sensor saturates
 
 
@@ -152,16 +155,34 @@ def _live(config: StreamConfig, live: LiveModel, card: SensorCard) -> int:
         nodes = nodes or [ModelNode("model", _node(config, "sensor", ""), initial=initial)]
         try:
             where = ", ".join(f"{node.config.stream}/estimate" for node in nodes)
-            print(f"{card.card.name} on {where}; Ctrl-C ends it", file=sys.stderr, flush=True)
-            serve([node.node for node in nodes], lambda: time.monotonic() > end)
+            heard = ", ".join(topic for node in nodes for source in node.inputs for topic in source.topics())
+            print(f"{card.card.name} on {where}, from {heard}; Ctrl-C ends it", file=sys.stderr, flush=True)
+            tell = _when_silent(nodes)
+            serve([node.node for node in nodes], lambda: tell() or time.monotonic() > end)
             if config.keep:
                 write_text(Path(config.keep), nodes[0].state().decode())
+            last = [f"{node.config.stream}: {node.silence() or _counted(node.counts())}" for node in nodes]
         finally:
             for node in nodes:
                 node.close()
-    for node in nodes:
-        print(f"{node.config.stream}: {_counted(node.counts())}", file=sys.stderr)
+    print("\n".join(last), file=sys.stderr)
     return 0
+
+
+def _when_silent(nodes: list[ModelNode]) -> Callable[[], bool]:
+    """To be called again and again: says once, after a while, which streams have heard nothing, and why. Never True."""
+    due = time.monotonic() + _SILENCE_S
+
+    def tell() -> bool:
+        nonlocal due
+        if time.monotonic() > due:
+            due = float("inf")
+            for node in nodes:
+                if silence := node.silence():
+                    print(f"{node.config.stream}: {silence}", file=sys.stderr, flush=True)
+        return False
+
+    return tell
 
 
 def _node(config: StreamConfig, stream: str, source: str) -> Config:

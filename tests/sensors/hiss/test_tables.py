@@ -80,11 +80,12 @@ def test_times_in_nanoseconds_that_are_not_named_so_are_seen() -> None:
 def imu_mcap(tmp_path: Path) -> Path:
     """Twenty messages of a topic of vectors, and one of another topic between the first and the second."""
     writer_of = pytest.importorskip("mcap_ros2.writer").Writer
-    definition = "geometry_msgs/Vector3 v\nfloat64[] field\nstring name\n===\nMSG: geometry_msgs/Vector3\nfloat64 x\nfloat64 y\nfloat64 z\n"
+    vector = "MSG: geometry_msgs/Vector3\nfloat64 x\nfloat64 y\nfloat64 z\n"
+    definition = f"geometry_msgs/Vector3 v\nfloat64[] field\nstring name\n{80 * '='}\n{vector}"
     path = tmp_path / "run.mcap"
     with open(path, "wb") as stream:
         writer = writer_of(stream)
-        schema = writer.register_msgdef("demo_msgs/msg/Both", definition.replace("===", 80 * "="))
+        schema = writer.register_msgdef("demo_msgs/msg/Both", definition)
         for k in range(20):
             message = {"v": {"x": float(k), "y": 0.0, "z": -1.0}, "field": [0.5 * k, 1.0], "name": "7"}
             for topic in ("/skin", "/truth") if k == 1 else ("/skin",):

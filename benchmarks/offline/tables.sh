@@ -27,7 +27,7 @@ case "${1:-}" in
     reorient)
         compare reorient --task reorient-yaw60 --data runs/cloning/yaw60 --steps 1000 --choice-steps 1000 \
             --lambdas 0.4+0.5+0.6 --episodes 20 --learners bc+iql+td3-bc+odice+shuffled-actions \
-            --set "$(all width=128 bc shuffled-actions iql td3-bc odice)$(all tau=0.05 iql td3-bc odice)odice.policy_width=128,odice.rate=0.0003,odice.weight=exact" ;;
+            --set "$(all width=128 bc shuffled-actions iql td3-bc odice)$(all tau=0.05 td3-bc odice)td3-bc.alpha=0.3,odice.policy_width=128,odice.rate=0.0003,odice.weight=exact" ;;
     imitation)
         compare imitation --task hopper --data hopper-expert-v0:10 --steps 5000 --learners odice-imitation+bc \
             --set "$(all width=128 odice-imitation bc)odice-imitation.policy_width=128" ;;
@@ -38,9 +38,9 @@ case "${1:-}" in
             --set "$(all width=128 shuffled-actions $few)$(all batch=128 shuffled-actions $few)$(all rate=0.001 shuffled-actions $few)$(all tau=0.05 iql td3-bc odice cql)odice.policy_width=128,cql.samples=2,cql.policy_rate=0.001" ;;
     pointmaze)
         few="bc bc-10 iql td3-bc odice"
-        compare pointmaze --task pointmaze --data pointmaze-walks-v0 --steps 6000 --choice-steps 6000 \
-            --lambdas 0.4+0.5+0.6 --learners bc+bc-10+iql+td3-bc+odice \
-            --set "$(all width=128 $few)$(all batch=128 $few)$(all rate=0.001 $few)$(all tau=0.05 iql td3-bc odice)odice.policy_width=128,odice.norm=false,odice.twin=false" ;;
+        compare pointmaze --task pointmaze --data pointmaze-walks-v0 --steps 3000 --choice-steps 3000 \
+            --lambdas 0.4+0.45+0.5+0.55 --learners bc+bc-10+iql+td3-bc+odice \
+            --set "$(all width=128 $few)$(all batch=128 $few)$(all rate=0.001 $few)$(all tau=0.05 iql td3-bc odice)odice.policy_width=128,odice.norm=false,odice.twin=false,iql.expectile=0.9,iql.beta=10" ;;
     hopper-medium | hopper-replay | hopper-medium-expert)
         compare "$1" --task hopper --data "$1-v0" --steps 50000 --choice-steps 15000 --lambdas 0.4+0.5+0.6+0.7 \
             --learners bc+iql+td3-bc+odice ;;

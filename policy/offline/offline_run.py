@@ -24,6 +24,7 @@ from knuckle.policy.offline.fit import Fit
 from knuckle.policy.offline.iql import IqlConfig
 from knuckle.policy.offline.learner import Figures
 from knuckle.policy.offline.learners import settings_of
+from knuckle.policy.offline.ppo_exchange import begin_with
 from knuckle.policy.offline.prepare import AUTO, prepared, unit_transitions
 from knuckle.policy.offline_data.actor_weights import ActorWeights
 from knuckle.policy.offline_data.dataset import Dataset
@@ -45,15 +46,18 @@ class OfflinePlan:
 
 
 class OfflineRun:
-    """The run of ``plan`` on ``data`` in ``path``. InputError where something else is in there, or nothing fits."""
+    """The run of ``plan`` on ``data`` in ``path``; it begins with the policy of the agent in the zip ``begin`` if one
+    is given. InputError where something else is in there, or nothing fits."""
 
-    def __init__(self, plan: OfflinePlan, data: Dataset, path: Path) -> None:
+    def __init__(self, plan: OfflinePlan, data: Dataset, path: Path, *, begin: Path | None = None) -> None:
         self.plan, self.folder = plan, RunFolder(path)
         self.data = prepared(data, plan.learner, rewards=plan.rewards, observations=plan.observations)
         settings = settings_of(plan.learner, plan.settings)
         if isinstance(settings, IqlConfig) and "cosine_steps" not in plan.settings:
             settings = settings_of(plan.learner, plan.settings | {"cosine_steps": str(plan.steps)})
         self.fit = Fit(plan.learner, settings, unit_transitions(self.data), seed=plan.seed)
+        if begin is not None:
+            begin_with(self.fit.learner, self.data, begin)
         self._require_same()
         self.folder.lock()
         if (before := self.folder.checkpoint()) is not None:

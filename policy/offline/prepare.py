@@ -17,12 +17,14 @@ OBSERVATIONS = (AUTO, "scaled", "raw")
 
 _LOCOMOTION = ("Hopper-v5", "Walker2d-v5")
 _SCALES_REWARDS = ("odice", "odice-semi", "odice-true", "iql")
-"""Learners whose authors multiply rewards by 1000 over the range of returns; on mazes, where only the goal is rewarded,
-they count a step as -3 (O-DICE) or -1 (IQL)."""
+"""Learners whose authors multiply rewards by 1000 over the range of returns, and where only a goal is rewarded count a
+step as -1 (IQL) or -3 (O-DICE). Here -1 for both: at -3 the value of a maze goes to -300, and in thousands of steps
+instead of a million O-DICE learned nothing of it, see docs/experiments/2026-11-27-offline-learners.md."""
 _MAZE, _HAND = "PointMaze", "knuckle/"
-_RAW_OBSERVATIONS = ("odice", "odice-semi", "odice-true")
-"""O-DICE's authors give it locomotion and mazes as they are. On what they did not try, a door and a hand, whose columns
-are of several units, it is given what its rivals are."""
+_RAW_LOCOMOTION = ("odice", "odice-semi", "odice-true")
+_RAW_MAZE = (*_RAW_LOCOMOTION, "iql")
+"""Learners whose authors give them locomotion, and mazes, as they are. On what O-DICE's did not try, a door and a hand,
+whose columns are of several units, it is given what its rivals are."""
 
 
 def prepared(data: Dataset, learner: str, *, rewards: str = AUTO, observations: str = AUTO) -> Dataset:
@@ -37,24 +39,15 @@ def prepared(data: Dataset, learner: str, *, rewards: str = AUTO, observations: 
     if rewards == AUTO:
         rewards = "none"
         if learner in _SCALES_REWARDS and data.reward_rule == "none":
-            rewards = _reward_rule(data.environment, learner)
+            rewards = "return_range" if data.environment in _LOCOMOTION else rewards
+            rewards = "minus_one" if data.environment.startswith((_MAZE, _HAND)) else rewards
     if rewards != "none":
         data = data.scale_rewards(rewards)
-    known = data.environment in _LOCOMOTION or data.environment.startswith(_MAZE)
-    raw = learner in _RAW_OBSERVATIONS and known
+    raw = learner in _RAW_LOCOMOTION and data.environment in _LOCOMOTION
+    raw = raw or (learner in _RAW_MAZE and data.environment.startswith(_MAZE))
     if observations == "scaled" or (observations == AUTO and not raw and data.scale is None):
         data = data.normalise_observations()
     return data
-
-
-def _reward_rule(environment: str, learner: str) -> str:
-    """What learners of `_SCALES_REWARDS` do with rewards there. A hand's goals cost 1 a step for both: at 3 a step a
-    value that has not settled makes of each last step, after which nothing is worth anything, a huge residual."""
-    if environment in _LOCOMOTION:
-        return "return_range"
-    if environment.startswith(_MAZE):
-        return "minus_one" if learner == "iql" else "minus_three"
-    return "minus_one" if environment.startswith(_HAND) else "none"
 
 
 def unit_transitions(data: Dataset) -> Transitions:

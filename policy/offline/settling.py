@@ -25,7 +25,7 @@ def steps_to_settle(settings: Any, transitions: Transitions) -> int:
     tau = float(getattr(settings, "tau", 0.0))
     if tau == 0.0 or getattr(settings, "gradient", "") == "true":
         return 0
-    going_on = settings.gamma * (1.0 - float(transitions.terminated.mean()))
+    going_on = float(settings.gamma) * (1.0 - float(transitions.terminated.mean()))
     horizon = 1.0 / max(1.0 - going_on, 1e-9)
     return round(horizon / tau * int(getattr(settings, "policy_every", 1)))
 

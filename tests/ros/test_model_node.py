@@ -167,16 +167,26 @@ def test_a_node_that_hears_nothing_says_what_nobody_publishes(bus, table):
     node.close()
 
 
-def test_a_field_that_is_no_number_ends_the_node_in_one_line(bus, table):
+def test_a_field_that_is_no_number_ends_the_command_in_one_line(bus, table):
     bind = "a=/force:vector.x,b=/force:vector"
-    node = model_node.build("model", model_node.Config(model=str(table), rate_hz=50.0, bind=bind))
+    environment = {
+        **os.environ,
+        "ROS_DOMAIN_ID": str(1 + os.getpid() % 100),
+        "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST",
+    }
+    command = [sys.executable, "-m", "knuckle.cli", "stream", "--model", str(table), "--bind", bind]
+    process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
     force = bus.node.create_publisher(Vector3Stamped, "force", im.LOSSLESS)
-    bus.executor.add_node(node.node)
-    bus.spin(lambda: force.get_subscription_count())
+    bus.spin(lambda: force.get_subscription_count() or process.poll() is not None)
     force.publish(Vector3Stamped(header=header_msg(10**9)))
-    with pytest.raises(InputError, match="'/force:vector' is not a number but Vector3; /force:vector.x"):
-        bus.spin(lambda: False)
-    node.close()
+    bus.spin(lambda: process.poll() is not None)
+    began, *rest = process.stderr.read().splitlines()
+    process.stderr.close()
+    assert "on sensor/estimate, from /force;" in began
+    assert rest == [
+        "knuckle: bind: '/force:vector' is not a number but Vector3; /force:vector.x, /force:vector.y, /force:vector.z"
+    ]
+    assert process.returncode == 2
 
 
 def test_a_driver_that_offers_best_effort_is_heard(bus, table):

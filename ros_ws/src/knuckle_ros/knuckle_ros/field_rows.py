@@ -21,6 +21,7 @@ from knuckle_ros.message_class import message_class
 from knuckle_ros.recording.topic_qos import hearing_qos
 from knuckle_ros.wire import stamp_ns
 
+Hear = Callable[[Any], None]
 _LOOK_S = 0.25
 _DEPTH = 1000
 
@@ -28,11 +29,18 @@ _DEPTH = 1000
 class FieldRows:
     """Listens to the topics of ``places`` (D, ``topic:field``) as they appear; ``take`` gets stamp and row (D,).
 
-    InputError for a place that is none, and, when the first message comes, for a field that its type lacks.
+    InputError for a place that is none, and, when the first message comes, for a field that its type lacks; ``heed``
+    may wrap what hears messages, to see to that one.
     """
 
-    def __init__(self, node: Node, places: Sequence[str], take: Callable[[int, Array], None]) -> None:
-        self._node, self._names, self._take = node, tuple(places), take
+    def __init__(
+        self,
+        node: Node,
+        places: Sequence[str],
+        take: Callable[[int, Array], None],
+        heed: Callable[[Hear], Hear] = lambda hear: hear,
+    ) -> None:
+        self._node, self._names, self._take, self._heed = node, tuple(places), take, heed
         self._places = [column_place(place, "bind") for place in places]
         self._first = self._places[0][0]
         self._newest = [math.nan] * len(places)
@@ -64,9 +72,9 @@ class FieldRows:
                 wanted = hearing_qos(offered, types[0])
                 qos = QoSProfile(depth=_DEPTH, reliability=wanted.reliability, durability=wanted.durability)
                 kind = message_class(types[0])
-                self._heard[topic] = self._node.create_subscription(kind, topic, self._listener(topic), qos)
+                self._heard[topic] = self._node.create_subscription(kind, topic, self._heed(self._listener(topic)), qos)
 
-    def _listener(self, topic: str) -> Callable[[Any], None]:
+    def _listener(self, topic: str) -> Hear:
         def hear(message: Any) -> None:
             for k, (own, field) in enumerate(self._places):
                 if own == topic:

@@ -32,7 +32,7 @@ from knuckle_ros.bus_qos import STREAM
 from knuckle_ros.configuration_topic import publish_configuration
 from knuckle_ros.diagnostics import Diagnostics, Level
 from knuckle_ros.eager_subscription import EagerSubscription
-from knuckle_ros.field_rows import FieldRows
+from knuckle_ros.field_rows import FieldRows, Hear
 from knuckle_ros.host_context import HostContext
 from knuckle_ros.parameters import declare
 from knuckle_ros.wire import stamp_ns
@@ -62,17 +62,22 @@ class ModelNode:
     """One stream of one model. The thinking is `LiveModel`'s; this converts, publishes and reports.
 
     ``initial`` is a state to begin from, for which ``rate_hz`` must be told. InputError for a model or a state that
-    cannot be used.
+    cannot be used. A message that lacks what the model needs is told to ``refused``; without that it ends the executor.
     """
 
     def __init__(
-        self, name: str, config: Config, context: HostContext | None = None, initial: bytes | None = None
+        self,
+        name: str,
+        config: Config,
+        context: HostContext | None = None,
+        initial: bytes | None = None,
+        refused: Callable[[InputError], None] | None = None,
     ) -> None:
         folder = model_folder(config.model, where=f"{name}.model")
         self.live = LiveModel(folder, config.staggered)
         self.card = self.live.sensor_stream().card
         self.task, self.targets = task_of(self.card), tuple(entry.name for entry in self.card.channels.targets)
-        self._initial = initial
+        self._initial, self._refused = initial, refused
         self.stream: LiveStream | None = None
         self._classical: ImuStream | None = None
         if config.rate_hz:
@@ -151,7 +156,7 @@ class ModelNode:
             bound = _bound(config.bind, names, where=f"{node.get_name()}.bind")
             places = [bound.get(name, name) for name in names]
             if bound or (all(":" in place for place in places) and not config.by_name):
-                return [FieldRows(node, places, self._on_row)]
+                return [FieldRows(node, places, self._on_row, self._heed)]
             topic, kind = f"{config.source}values", NamedValues
 
         def take(message: Any) -> None:
@@ -159,7 +164,18 @@ class ModelNode:
             self._frame = message.header.frame_id
             self._on_row(stamp_ns(message.header.stamp), row)
 
-        return [EagerSubscription(node, kind, topic, take)]
+        return [EagerSubscription(node, kind, topic, self._heed(take))]
+
+    def _heed(self, hear: Hear) -> Hear:
+        def heeding(message: Any) -> None:
+            try:
+                hear(message)
+            except InputError as error:
+                if self._refused is None:
+                    raise
+                self._refused(error)
+
+        return heeding
 
     def _on_imu(self, message: Imu) -> None:
         self._frame = message.header.frame_id

@@ -151,13 +151,15 @@ def _live(config: StreamConfig, live: LiveModel, card: SensorCard) -> int:
         print(refused, file=sys.stderr)
     end = time.monotonic() + config.seconds if config.seconds else float("inf")
     with joined_bus(ros_domain(config.domain)) as serve:
-        nodes = [ModelNode(f"model_{name}", _node(config, name, f"{name}/"), initial=initial) for name in names]
-        nodes = nodes or [ModelNode("model", _node(config, "sensor", ""), initial=initial)]
+        refused: list[InputError] = []
+        own = [(f"model_{name}", _node(config, name, f"{name}/")) for name in names]
+        own = own or [("model", _node(config, "sensor", ""))]
+        nodes = [ModelNode(name, settings, initial=initial, refused=refused.append) for name, settings in own]
         try:
             where = ", ".join(f"{node.config.stream}/estimate" for node in nodes)
             heard = ", ".join(topic for node in nodes for source in node.inputs for topic in source.topics())
             print(f"{card.card.name} on {where}, from {heard}; Ctrl-C ends it", file=sys.stderr, flush=True)
-            tell = _when_silent(nodes)
+            tell = _when_silent(nodes, refused)
             serve([node.node for node in nodes], lambda: tell() or time.monotonic() > end)
             if config.keep:
                 write_text(Path(config.keep), nodes[0].state().decode())
@@ -169,12 +171,17 @@ def _live(config: StreamConfig, live: LiveModel, card: SensorCard) -> int:
     return 0
 
 
-def _when_silent(nodes: list[ModelNode]) -> Callable[[], bool]:
-    """To be called again and again: says once, after a while, which streams have heard nothing, and why. Never True."""
+def _when_silent(nodes: list[ModelNode], refused: list[InputError]) -> Callable[[], bool]:
+    """To be called again and again: says once, after a while, which streams have heard nothing, and why. Never True.
+
+    Raises what was ``refused``: in the callback of the message rclpy would print where it came from.
+    """
     due = time.monotonic() + _SILENCE_S
 
     def tell() -> bool:
         nonlocal due
+        if refused:
+            raise refused[0]
         if time.monotonic() > due:
             due = float("inf")
             for node in nodes:

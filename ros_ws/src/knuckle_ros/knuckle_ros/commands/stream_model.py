@@ -147,8 +147,8 @@ def _live(config: StreamConfig, live: LiveModel, card: SensorCard) -> int:
     from knuckle_ros.model_node import ModelNode
     from knuckle_ros.short_turns import take_short_turns
 
-    if refused := take_short_turns():
-        print(refused, file=sys.stderr)
+    if said := take_short_turns():
+        print(said, file=sys.stderr)
     end = time.monotonic() + config.seconds if config.seconds else float("inf")
     with joined_bus(ros_domain(config.domain)) as serve:
         refused: list[InputError] = []

@@ -38,7 +38,7 @@ case "${1:-}" in
             --set "$(all width=128 shuffled-actions $few)$(all batch=128 shuffled-actions $few)$(all rate=0.001 shuffled-actions $few)$(all tau=0.05 iql td3-bc odice cql)odice.policy_width=128,cql.samples=2,cql.policy_rate=0.001" ;;
     pointmaze)
         few="bc bc-10 iql td3-bc odice"
-        compare pointmaze --task pointmaze --data pointmaze-walks-v0 --steps 3000 --choice-steps 3000 \
+        compare pointmaze --task pointmaze --data pointmaze-walks-v0 --steps 6000 --choice-steps 6000 \
             --lambdas 0.4+0.45+0.5+0.55 --learners bc+bc-10+iql+td3-bc+odice \
             --set "$(all width=128 $few)$(all batch=128 $few)$(all rate=0.001 $few)$(all tau=0.05 iql td3-bc odice)odice.policy_width=128,odice.norm=false,odice.twin=false,iql.expectile=0.9,iql.beta=10" ;;
     hopper-medium | hopper-replay | hopper-medium-expert)

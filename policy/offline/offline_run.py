@@ -92,10 +92,10 @@ class OfflineRun:
         """The policy as it is now, in the units of its task."""
         return learned_weights(self.fit.learner, self.data)
 
-    def export(self) -> bool:
+    def export(self, *, rate_hz: float = 0.0) -> bool:
         """Leave the policy with its card in the run's folder: for the task that the data are of, or, where they are
-        episodes of a hand, as that hand's policy. False where the data are of neither; RunError where the export
-        differs."""
+        episodes of a hand, as that hand's policy; else, if ``rate_hz`` says how often it acts, for a task called as the
+        data. False where none of these is known; RunError where the export differs."""
         from knuckle.policy.offline_data.actor_export import export_actor
         from knuckle.policy.offline_data.hand_export import export_hand_policy, hand_of
 
@@ -119,7 +119,9 @@ class OfflineRun:
             rate_hz = 1.0 / float(env.unwrapped.dt)
             env.close()
             export_actor(self.folder.policy, self.actor(), task=task.name, rate_hz=rate_hz, **told)
-        return hand is not None or task is not None
+        elif rate_hz > 0.0:
+            export_actor(self.folder.policy, self.actor(), task=self.data.name, rate_hz=rate_hz, **told)
+        return hand is not None or task is not None or rate_hz > 0.0
 
     def _require_same(self) -> None:
         """Note what is learned; InputError where the folder holds a run of something else."""

@@ -35,6 +35,13 @@ class TrainOffline:
     keep_every: int = setting(5000, "steps from one checkpoint to the next", low=1)
     begin: str = setting("", "zip of a Stable-Baselines3 agent whose policy is where learning begins")
     ppo: str = setting("", "file to leave the policy in as a zip of Stable-Baselines3's PPO")
+    rate_hz: float = setting(
+        0.0,
+        "how often the policy acts, for its card, where the data are of no known task",
+        low=0.0,
+        high=1e5,
+        unit="Hz",
+    )
     json: str = setting("", "file to write the figures to")
     settings: bool = setting(False, "list what --set can change, and end")
 
@@ -111,10 +118,10 @@ def _leave(config: TrainOffline, run: OfflineRun, console: Console) -> None:
 
     if note := starving_note(run.history[-1]):
         console.print(note, style="yellow", soft_wrap=True, highlight=False)
-    if run.export():
+    if run.export(rate_hz=config.rate_hz):
         console.print(f"policy in {run.folder.policy}", soft_wrap=True)
     else:
-        console.print("no policy is exported: the data are of no task that is known")
+        console.print("no policy is exported: the data are of no known task; the same line with --rate-hz does it")
     if config.ppo:
         from knuckle.policy.offline.ppo_exchange import save_ppo
 

@@ -29,6 +29,7 @@ from knuckle.policy.offline.prepare import prepared, unit_transitions
 from knuckle.policy.offline_data.dataset import Dataset
 from knuckle.policy.offline_data.environments import offline_task
 from knuckle.policy.offline_data.episode import episode_of
+from knuckle.policy.offline_data.exported_actor import ExportedActor
 from knuckle.policy.offline_data.minari_folder import write_minari
 from knuckle.policy.offline_data.open_data import open_data
 from knuckle.policy.offline_data.torch_actor import TorchActor
@@ -303,3 +304,21 @@ def test_data_are_scaled_as_the_learners_authors_do() -> None:
     ):
         found = prepared(replace(data, episodes=goals, environment=environment), learner)
         assert found.episodes[0].rewards[[0, -1]].tolist() == [step, goal] and (found.scale is None) == raw
+
+
+def test_a_policy_of_ones_own_task_is_exported_when_its_rate_is_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = hopper_like().transitions()
+    own = {name: getattr(rows, name) for name in ("observations", "actions", "rewards", "terminated", "truncated")}
+    np.savez(tmp_path / "own.npz", next_observations=rows.next_observations, **own)
+    words = (
+        f"train offline --data {tmp_path / 'own.npz'} --learner bc --set width=16 --steps 2 --run {tmp_path / 'run'}"
+    )
+    assert main(words.split()) == 0
+    assert "--rate-hz does it" in capsys.readouterr().out and not (tmp_path / "run" / "policy").exists()
+    assert main([*words.split(), "--rate-hz", "40"]) == 0
+    config = json.loads((tmp_path / "run" / "policy" / "card.json").read_text())
+    assert "own" in json.dumps(config) and "40.0" in json.dumps(config)
+    acts = ExportedActor(tmp_path / "run" / "policy").act(rows.observations)
+    assert acts.shape == (len(rows), 3) and (np.abs(acts) <= 1.0).all()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import numpy as np
+
 from knuckle.core.config import describe, parse_text
 from knuckle.core.errors import InputError, unknown_name
 from knuckle.hardware.spec.hand_spec import HandSpec
@@ -41,7 +43,7 @@ def make_controller(
     if (folder := policy_folder(name)) is not None:
         from knuckle.policy.learned.learned_policy import LearnedPolicy
 
-        return LearnedPolicy(hand, folder)
+        return LearnedPolicy(hand, folder, np.random.default_rng(seed))
     unknown = unknown_name("controller", name, (*CONTROLLERS, *trained_names()), where=where)
     raise InputError(unknown.what, where=where, right=f"{unknown.right}, or the folder of a trained policy")
 

@@ -167,7 +167,7 @@ def _print_settings(cloning: Cloning, console: Console) -> None:
     from knuckle.core.config import describe
 
     table = Table("setting", "value", "range", "", box=None, pad_edge=False)
-    for part in ("rows", "fit", "dagger", "done"):
+    for part in ("rows", "fit", "chunk", "dagger", "done"):
         config = getattr(cloning, part)
         for spec in describe(type(config)):
             limits = "" if spec.low is None or spec.high is None else f"{spec.low:g} to {spec.high:g}"

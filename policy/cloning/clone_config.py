@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 from knuckle.core.config import describe, parse_text, setting, validate
 from knuckle.core.errors import InputError, unknown_name
 from knuckle.hardware.spec.hands import hand_spec
+from knuckle.policy.cloning.chunk_config import ChunkConfig
 from knuckle.policy.cloning.fit_config import FitConfig
 from knuckle.policy.cloning.row_config import RowConfig
 from knuckle.policy.learned.done_rule import DoneConfig
@@ -38,6 +39,7 @@ class Cloning:
     seed: int
     rows: RowConfig = field(default_factory=RowConfig)
     fit: FitConfig = field(default_factory=FitConfig)
+    chunk: ChunkConfig = field(default_factory=ChunkConfig)
     dagger: DaggerConfig = field(default_factory=DaggerConfig)
     done: DoneConfig = field(default_factory=DoneConfig)
 
@@ -56,7 +58,8 @@ def make_cloning(hand: str, sources: str, changes: Mapping[str, str], *, seed: i
 
     InputError or ConfigError for what is not known or not in range.
     """
-    parts: dict[str, Any] = {"rows": RowConfig(), "fit": FitConfig(), "dagger": DaggerConfig(), "done": DoneConfig()}
+    parts: dict[str, Any] = {"rows": RowConfig(), "fit": FitConfig(), "chunk": ChunkConfig()}
+    parts |= {"dagger": DaggerConfig(), "done": DoneConfig()}
     texts: dict[str, dict[str, str]] = {name: {} for name in parts}
     for key, text in changes.items():
         part, _, name = key.rpartition(".")
@@ -69,6 +72,9 @@ def make_cloning(hand: str, sources: str, changes: Mapping[str, str], *, seed: i
         raise InputError("no episodes", where="--episodes", right="folders of knuckle collect, with + between")
     changed = {name: _changed(part, texts[name], f"--set {name}") for name, part in parts.items()}
     cloning = Cloning(hand, folders, seed, **changed)
+    if 0 < cloning.chunk.length < cloning.chunk.executed:
+        what = f"{cloning.chunk.executed} postures of a chunk of {cloning.chunk.length} are to be executed"
+        raise InputError(what, where="--set chunk.executed", right=f"{cloning.chunk.length} at most")
     for rung in cloning.rungs:
         find_rung(rung, where="--set dagger.rungs")
     object_names(cloning.dagger.objects, where="--set dagger.objects")

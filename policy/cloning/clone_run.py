@@ -11,27 +11,28 @@ Whatever is there already is not done again, so the same command goes on after a
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from knuckle.core.array_file import read_arrays, write_arrays
 from knuckle.core.errors import InputError
-from knuckle.hardware.spec.hand_spec import HandSpec
 from knuckle.hardware.spec.hands import hand_spec
+from knuckle.policy.cloning.chunk_fit import fit_chunks
+from knuckle.policy.cloning.chunk_rows import chunk_rows
 from knuckle.policy.cloning.clone_config import Cloning
 from knuckle.policy.cloning.fit import Fitted, fit
+from knuckle.policy.cloning.network_file import read_network, write_network
 from knuckle.policy.cloning.rows import rows_of
 from knuckle.policy.cloning.takeover import TakeoverTask
 from knuckle.policy.collect.collect_command import play_missing
 from knuckle.policy.collect.collection import Collection, open_collection
 from knuckle.policy.collect.recorder import Episode
-from knuckle.policy.learned.export import export_policy
-from knuckle.policy.learned.onnx_graph import Normaliser
+from knuckle.policy.learned.chunk_graph import ChunkActor
+from knuckle.policy.learned.export import export_chunks, export_policy
 from knuckle.policy.reorient_task import ReorientTask
-from knuckle.sim.reorient.hand_symmetry import HandSymmetry
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -106,74 +107,61 @@ class CloneRun:
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
         used, episodes = time.process_time(), self.episodes(k)
-        rng = np.random.default_rng([self.cloning.seed, k])
-        rows = rows_of(episodes, self.hand, self.cloning.rows, rng)
+        chunk = self.cloning.chunk
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
         with Progress(*columns, console=self.console) as progress:
-            bar = progress.add_task(f"round {k}: {len(rows)} rows", total=self.cloning.fit.epochs)
+            bar = progress.add_task(f"round {k}", total=chunk.updates if chunk.length else self.cloning.fit.epochs)
 
-            def seen(epoch: int, loss: float) -> None:
-                progress.update(bar, completed=epoch, description=f"round {k}: {len(rows)} rows, loss {loss:.3f}")
+            def seen(done: int, loss: float) -> None:
+                progress.update(bar, completed=done, description=f"round {k}: loss {loss:.3f}")
 
-            fitted = fit(rows, self.hand, self.cloning.fit, seed=self.cloning.seed + k, seen=seen)
+            fitted, told = self._fitted(k, episodes, seen)
         asked = [e.facts["learner_succeeded"] for e in episodes if "learner_succeeded" in e.facts]
         figures = {
             "round": float(k),
             "episodes": float(len(episodes)),
-            "rows": float(len(rows)),
-            "held_back_error": fitted.error,
-            "held_back_spread": fitted.spread,
+            **told,
             "collect_cpu_s": sum(float(episode.facts["cpu_s"]) for episode in episodes),
             "fit_cpu_s": time.process_time() - used,
             "learner_succeeded": float(np.mean(asked)) if asked else float("nan"),
         }
         write_network(path, fitted, figures)
 
-    def _export(self, k: int, fitted: Fitted, figures: dict[str, float]) -> None:
+    def _fitted(
+        self, k: int, episodes: list[Episode], seen: Callable[[int, float], None]
+    ) -> tuple[Fitted | ChunkActor, dict[str, float]]:
+        """What is learned of ``episodes`` in round ``k``, chunks or actions, and how well."""
+        cloning, seed = self.cloning, self.cloning.seed + k
+        if (chunk := cloning.chunk).length:
+            chunks = chunk_rows(episodes, self.hand, cloning.rows, length=chunk.length, smooth_steps=chunk.smooth_steps)
+            actor, error = fit_chunks(chunks, self.hand, chunk, seed=seed, seen=seen)
+            return actor, {"rows": float(len(chunks)), "held_back_error": error, "held_back_spread": 1.0}
+        rows = rows_of(episodes, self.hand, cloning.rows, np.random.default_rng([cloning.seed, k]))
+        fitted = fit(rows, self.hand, cloning.fit, seed=seed, seen=seen)
+        told = {"held_back_error": fitted.error, "held_back_spread": fitted.spread}
+        return fitted, {"rows": float(len(rows))} | told
+
+    def _export(self, k: int, fitted: Fitted | ChunkActor, figures: dict[str, float]) -> None:
         """Write the policy, and the round's own, which the planner is to take over from."""
         observed = np.concatenate([episode.observations for episode in self.given[:8]]).astype(np.float64)
         facts = self.cloning.facts() | {
             "method": "cloning of the planner" + (f", {k} rounds of asking again" if k else ""),
             "figures": {name: value for name, value in figures.items() if np.isfinite(value)},
-            "log_std": float(np.log(max(fitted.std, 1e-3))),
             "versions": {name: version(name) for name in ("knuckle", "mujoco", "torch")},
         }
         objects = sorted({str(episode.facts["object"]) for episode in self.given})
+        given: dict[str, Any] = {
+            "name": "cloned",
+            "observed": observed,
+            "data": f"{int(figures['rows'])} steps of the planner, on {', '.join(objects)}",
+            "done": self.cloning.done,
+            "seed": self.cloning.seed,
+        }
         for folder in (self.path / f"policy-{k:02d}", self.policy):
-            export_policy(
-                folder,
-                self.hand,
-                fitted.actor(),
-                name="cloned",
-                observed=observed,
-                training=facts,
-                data=f"{int(figures['rows'])} steps of the planner, on {', '.join(objects)}",
-                done=self.cloning.done,
-                seed=self.cloning.seed,
-            )
-
-
-def write_network(path: Path, fitted: Fitted, figures: dict[str, float]) -> None:
-    """Keep a network with its figures; RunError where it cannot be written."""
-    arrays: dict[str, Any] = {"mean": fitted.normaliser.mean, "std": fitted.normaliser.std}
-    for k, (weight, bias) in enumerate(fitted.layers):
-        arrays |= {f"weight_{k}": weight, f"bias_{k}": bias}
-    facts = {
-        "clip": fitted.normaliser.clip,
-        "symmetric": fitted.symmetry is not None,
-        "error": fitted.error,
-        "spread": fitted.spread,
-        "action_std": fitted.std,
-    }
-    known = {name: value if np.isfinite(value) else None for name, value in figures.items()}
-    write_arrays(path, arrays, facts | {"figures": known}, what="the network")
-
-
-def read_network(path: Path, hand: HandSpec) -> tuple[Fitted, dict[str, float]]:
-    """The network and the figures in the file at ``path``; InputError where it is broken."""
-    arrays, facts = read_arrays(path, what="the network", right="delete it: it is then learned again")
-    layers = [(arrays[f"weight_{k}"], arrays[f"bias_{k}"]) for k in range(len(arrays) // 2 - 1)]
-    normaliser = Normaliser(arrays["mean"], arrays["std"], facts["clip"])
-    figures = {name: float("nan") if value is None else float(value) for name, value in facts["figures"].items()}
-    symmetry = HandSymmetry(hand) if facts["symmetric"] else None
-    return Fitted(layers, normaliser, facts["error"], facts["spread"], facts["action_std"], symmetry), figures
+            if isinstance(fitted, ChunkActor):
+                chunk = self.cloning.chunk
+                given |= {"executed": chunk.executed, "judged": chunk.judged}
+                export_chunks(folder, self.hand, fitted, training=facts, **given)
+                continue
+            spread = {"log_std": float(np.log(max(fitted.std, 1e-3)))}
+            export_policy(folder, self.hand, fitted.actor(), training=facts | spread, **given)

@@ -53,7 +53,7 @@ def rows_of(episodes: Sequence[Episode], hand: HandSpec, config: RowConfig, rng:
     InputError for an episode with numbers that are not finite, or of another width.
     """
     for episode in episodes:
-        _require_sound(episode, hand)
+        require_sound(episode, hand)
     scenes = [scene_of(hand, episode.observations) for episode in episodes]
     usual = _usual_progress(episodes, config)
     parts = []
@@ -79,7 +79,7 @@ def rows_of(episodes: Sequence[Episode], hand: HandSpec, config: RowConfig, rng:
     return Rows(rows.observations, rows.actions, rows.weights / rows.weights.mean(), rows.episode)
 
 
-def _require_sound(episode: Episode, hand: HandSpec) -> None:
+def require_sound(episode: Episode, hand: HandSpec) -> None:
     """InputError where ``episode`` cannot be learned from."""
     where, build = f"episode {episode.facts.get('episode')}", ReorientObservation(hand)
     right = f"episodes of {hand.name}, finite; delete its file and collect again"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -12,29 +12,44 @@ from knuckle.hardware.spec.action_map import ActionMap
 from knuckle.hardware.spec.hand_spec import Array, HandSpec
 from knuckle.policy.contract import Goal, PolicySpec, SceneState
 from knuckle.policy.goal_check import check_goal
+from knuckle.policy.learned.chunk_player import ChunkPlayer, chunk_facts, open_chunks, run_chunks
 from knuckle.policy.learned.done_rule import DoneRule
 from knuckle.policy.learned.hold_rule import HoldRule
 from knuckle.policy.learned.policy_card import NETWORK, done_of, read_card
 from knuckle.policy.stillness import goal_angle
 from knuckle.sim.reorient.observation import ReorientObservation
 
+if TYPE_CHECKING:
+    from knuckle.policy.learned.chunk_judge import ChunkJudge
+
 
 class LearnedPolicy:
-    """The policy in ``folder``, for ``hand``. InputError where its files cannot be used or are for something else."""
+    """The policy in ``folder``, for ``hand``; what it draws, if it draws, is drawn with ``rng``, seed 0 without one.
 
-    def __init__(self, hand: HandSpec, folder: Path) -> None:
+    InputError where its files cannot be used or are for something else.
+    """
+
+    def __init__(self, hand: HandSpec, folder: Path, rng: np.random.Generator | None = None) -> None:
         self.hand, self.folder = hand, folder
         self.card = read_card(folder, hand)
-        width = ReorientObservation(hand).width
-        self._session = open_network(folder / NETWORK, width, hand.dof)
-        # A weight that is no number makes every action none: better known now than with torque on.
-        if not np.isfinite(run_network(self._session, np.zeros((1, width)))).all():
-            what = "the network gives actions that are not finite"
-            raise InputError(what, where=str(folder / NETWORK), right="weights of a training that went well")
         self._build, self._chart = ReorientObservation(hand), ActionMap(hand)
+        width, path, self._chunks = self._build.width, folder / NETWORK, None
+        if "chunk" in self.card.config:
+            facts = chunk_facts(self.card.config["chunk"], str(folder))
+            self._session = open_chunks(path, width, hand.dof, facts)
+            self._chunks = ChunkPlayer(self._session, facts, self._chart, rng or np.random.default_rng(0))
+            first = run_chunks(self._session, np.zeros((1, width)), np.zeros((1, facts.length, hand.dof)))
+        else:
+            self._session = open_network(path, width, hand.dof)
+            first = run_network(self._session, np.zeros((1, width)))
+        # A weight that is no number makes every action none: better known now than with torque on.
+        if not np.isfinite(first).all():
+            what = "the network gives actions that are not finite"
+            raise InputError(what, where=str(path), right="weights of a training that went well")
         done = done_of(self.card, str(folder))
         self._done, self._hold = DoneRule(done), HoldRule(done, self._chart)
         self._goal: Goal | None = None
+        self._judge: ChunkJudge | None = None
         self._smoothed = np.zeros(hand.dof)
 
     @property
@@ -52,6 +67,10 @@ class LearnedPolicy:
         self._smoothed = np.zeros(self.hand.dof)
         self._done.reset()
         self._hold.reset()
+        if self._chunks is not None:
+            self._chunks.reset()
+            if self._chunks.facts.judged:
+                self._judge_for(goal)
 
     def act(self, state: SceneState) -> tuple[Array, float]:
         """The action for this state, and 1 where the policy is done.
@@ -74,14 +93,33 @@ class LearnedPolicy:
             k = int(np.flatnonzero(~np.isfinite(observation))[0])
             what = f"{self._build.columns[k][0]} of the state is {observation[k]}"
             raise RunError(what, where=str(self.folder), right="finite numbers; the hand is not moved on others")
-        wanted = run_network(self._session, observation[None])[0]
+        if self._chunks is None:
+            wanted = run_network(self._session, observation[None])[0]
+        else:
+            wanted = self._chunks.action(observation, state, self._smoothed)
         angle = goal_angle(state, self._goal.quaternion)
         action = self._hold.action(wanted, np.asarray(state.q), self._smoothed, angle)
+        if self._chunks is not None and self._hold.holding:
+            self._chunks.reset()  # what was planned before the hand held is no plan for after it
         self._smoothed = self._chart.smooth(action, self._smoothed)
         return action, self._done.step(state, self._goal, self._smoothed)
 
     def close(self) -> None:
-        """Nothing to give back."""
+        """End the simulation that chunks are judged in, where they are."""
+        if self._judge is not None:
+            self._judge.close()
+        self._judge = None
+
+    def _judge_for(self, goal: Goal) -> None:
+        """A judge of chunks towards ``goal``: the one that is there where it knows the object."""
+        from knuckle.policy.learned.chunk_judge import ChunkJudge
+
+        if self._judge is None or self._judge.object_name != goal.object_name:
+            self.close()
+            self._judge = ChunkJudge(self.hand, goal.object_name)
+        self._judge.goal = np.asarray(goal.quaternion, dtype=np.float64)
+        if self._chunks is not None:
+            self._chunks.judge = self._judge
 
 
 def open_network(path: Path, width: int, dof: int) -> Any:
@@ -89,11 +127,19 @@ def open_network(path: Path, width: int, dof: int) -> Any:
 
     InputError for a file that is no such network; RunError where onnxruntime is not installed.
     """
+    return open_session(path, [width, dof], f"{width} observations, {dof} actions, float")
+
+
+def open_session(path: Path, widths: list[int], right: str) -> Any:
+    """A session on one thread; its inputs and outputs are float, of ``widths`` in turn; ``right`` says which those are.
+
+    InputError for a file that is no such network; RunError where onnxruntime is not installed.
+    """
     try:
         import onnxruntime
     except ModuleNotFoundError as error:
-        right = "pip install 'knuckle[policy]'"
-        raise RunError("onnxruntime is not installed", where=str(path), right=right) from error
+        install = "pip install 'knuckle[policy]'"
+        raise RunError("onnxruntime is not installed", where=str(path), right=install) from error
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = 4
@@ -103,9 +149,8 @@ def open_network(path: Path, width: int, dof: int) -> Any:
         what = f"the network cannot be read ({str(error).splitlines()[0][:120]})"
         raise InputError(what, where=str(path), right="an ONNX file that knuckle wrote") from error
     shapes = [(port.shape[-1], port.type) for port in (*session.get_inputs(), *session.get_outputs())]
-    if shapes != [(width, "tensor(float)"), (dof, "tensor(float)")]:
-        what = f"a network from and to {shapes}"
-        raise InputError(what, where=str(path), right=f"{width} observations, {dof} actions, float")
+    if shapes != [(width, "tensor(float)") for width in widths]:
+        raise InputError(f"a network from and to {shapes}", where=str(path), right=right)
     return session
 
 

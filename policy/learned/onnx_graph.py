@@ -52,7 +52,7 @@ def actor_graph(
     constants |= {"mean": normaliser.mean, "std": normaliser.std}
     constants |= {"low": np.array(-normaliser.clip), "high": np.array(normaliser.clip)}
     constants |= {"least": np.array(-1.0), "most": np.array(1.0)}
-    at = INPUT if symmetry is None else _turned(symmetry, add, constants)
+    at = INPUT if symmetry is None else turned(symmetry, add, constants)
     at = add("Sub", [at, "mean"], "centred")
     at = add("Div", [at, "std"], "scaled")
     at = add("Clip", [at, "low", "high"], "normalised")
@@ -70,7 +70,7 @@ def actor_graph(
         "actor",
         [helper.make_tensor_value_info(INPUT, TensorProto.FLOAT, ["n", width])],
         [helper.make_tensor_value_info(OUTPUT, TensorProto.FLOAT, ["n", dof])],
-        [numpy_helper.from_array(_stored(value), name) for name, value in constants.items()],
+        [numpy_helper.from_array(stored(value), name) for name, value in constants.items()],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], producer_name="knuckle")
     model.ir_version = IR_VERSION
@@ -78,7 +78,7 @@ def actor_graph(
     return bytes(model.SerializeToString())
 
 
-def _turned(symmetry: HandSymmetry, add: Callable[..., str], constants: dict[str, NDArray[Any]]) -> str:
+def turned(symmetry: HandSymmetry, add: Callable[..., str], constants: dict[str, NDArray[Any]]) -> str:
     """Every turn of the input as rows of their own, (n * order, width): `HandSymmetry.copies`."""
     width = symmetry.build.width
     constants |= {"turns": symmetry.maps.reshape(-1, width).T, "one": np.array(1.0), "minus_one": np.array(-1.0)}
@@ -108,6 +108,6 @@ def _gathered(symmetry: HandSymmetry, at: str, add: Callable[..., str], constant
     return add("Gather", [add("Reshape", [at, "all_joints"], "of_all"), "places"], "by_joint", axis=1)
 
 
-def _stored(value: NDArray[Any]) -> NDArray[Any]:
+def stored(value: NDArray[Any]) -> NDArray[Any]:
     """As the file holds it: places as they are, numbers in single precision."""
     return value if value.dtype == np.int64 else np.asarray(value, dtype=np.float32)

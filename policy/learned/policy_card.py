@@ -11,6 +11,7 @@ from knuckle.core.config import from_mapping
 from knuckle.core.errors import InputError
 from knuckle.hardware.spec.action_map import ActionMap
 from knuckle.hardware.spec.hand_spec import HandSpec
+from knuckle.policy.learned.chunk_player import chunk_facts
 from knuckle.policy.learned.done_rule import DoneConfig
 from knuckle.sim.reorient.observation import ReorientObservation
 
@@ -58,6 +59,8 @@ def read_card(folder: Path, hand: HandSpec) -> Card:
     if card.observations != ReorientObservation(hand).entries or card.actions != action_entries(hand):
         raise InputError("other observations or actions", where=where, right=f"those of {hand.name}")
     done_of(card, where)
+    if "chunk" in config:
+        chunk_facts(config["chunk"], where)
     return card
 
 

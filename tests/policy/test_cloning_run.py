@@ -16,7 +16,7 @@ from knuckle.hardware.spec.hands import hand_spec
 from knuckle.policy.baselines import DoNothing, RandomActions
 from knuckle.policy.cloning import clone_command
 from knuckle.policy.cloning.clone_command import train_clone
-from knuckle.policy.cloning.clone_run import read_network
+from knuckle.policy.cloning.network_file import read_network
 from knuckle.policy.cloning.takeover import AT, Takeover, TakeoverTask
 from knuckle.policy.collect.collection import Collection, open_collection
 from knuckle.policy.collect.recorder import Episode, record_episode
@@ -105,6 +105,28 @@ def test_a_killed_run_goes_on_with_what_is_there(tmp_path: Path) -> None:
     np.testing.assert_array_equal(one.act(seen), other.act(seen))
 
 
+def test_a_run_of_chunks_leaves_a_policy_of_chunks_and_is_not_learned_twice(tmp_path: Path) -> None:
+    collected(tmp_path / "c")
+    small = (
+        ",chunk.length=6,chunk.executed=2,chunk.judged=0,chunk.width=8,chunk.layers=1,chunk.updates=3,chunk.batch=32"
+    )
+    argv = words(tmp_path, 0)
+    argv[argv.index("--set") + 1] += small
+    assert train_clone(argv) == 0
+    run = tmp_path / "run"
+    learned = (run / "network-00.safetensors").stat().st_mtime_ns
+    network = (run / "policy" / "policy.onnx").read_bytes()
+    (run / "policy" / "policy.onnx").unlink()  # as if it was killed before it was exported
+    assert train_clone(argv) == 0
+    assert (run / "network-00.safetensors").stat().st_mtime_ns == learned
+    assert (run / "policy" / "policy.onnx").read_bytes() == network
+    card = LearnedPolicy(HAND, run / "policy").card.config
+    assert card["chunk"] == {"length": 6, "executed": 2, "euler": 4, "judged": 0}
+    assert card["training"]["chunk"]["updates"] == 3
+    with pytest.raises(InputError, match=r"8 postures of a chunk of 6 are to be executed; 6 at most"):
+        train_clone([*argv[: argv.index("--set") + 1], f"{QUICK}{small},chunk.executed=8", *argv[-4:]])
+
+
 def _in(argv: list[str], run: Path) -> list[str]:
     at = argv.index("--run") + 1
     return [*argv[:at], str(run), *argv[at + 1 :]]
@@ -149,7 +171,7 @@ def test_an_episode_taken_over_is_the_learner_s_until_then(tmp_path: Path) -> No
         (["--episodes", "four"], "four: episodes of dclaw4; episodes of dclaw3"),
         (["--episodes", "empty"], "empty: no episode was finished; more --minutes"),
         (["--set", "fit.widht=3"], "--set fit: unknown setting 'widht'; did you mean 'width'?"),
-        (["--set", "width=3"], "--set width: unknown part ''; known: dagger, done, fit, rows"),
+        (["--set", "width=3"], "--set width: unknown part ''; known: chunk, dagger, done, fit, rows"),
         (["--set", "fit.width=0"], "out of range"),
         (["--set", "dagger.rungs=yaw61"], "unknown rung 'yaw61'; did you mean 'yaw60'?"),
         (["--rungs", "so4"], "--rungs: unknown rung 'so4'; did you mean 'so3'?"),

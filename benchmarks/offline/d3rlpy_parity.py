@@ -50,6 +50,7 @@ def ours(name: str, options: argparse.Namespace, rows: Transitions, seed: int) -
     settings = {"width": str(options.width), "batch": str(options.batch)}
     if name == "cql":
         settings |= {"samples": str(options.samples), "alpha": "5", "critic_layers": "2", "policy_rate": "0.0001"}
+        settings |= {"log_std_offset": "0", "target_mean": "true"}
     fit = Fit(name, settings_of(name, settings), rows, seed=seed)
     fit.run(options.steps)
     return fit.act

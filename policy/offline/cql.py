@@ -7,8 +7,9 @@
     L_e   = -log e E_D[ log pi(u|s) + H ],   H = -columns of the action
 
 The sum is over ``samples`` actions drawn uniformly, from pi(s') and from pi(s), each with its density p. The policy is
-the tanh of a Gaussian whose log deviation is the network's output less 1, cut to -20 to 2. Unlike CORL: weights begin
-as torch's and not orthogonal, and the two scalars that shift and scale the log deviation are not learned.
+the tanh of a Gaussian whose log deviation is the network's output and ``log_std_offset``, cut to -20 to 2. Unlike CORL:
+weights begin as torch's and not orthogonal, and the two scalars that shift and scale the log deviation are not learned.
+With ``target_mean`` a' is the middle of pi(s') instead of drawn, as d3rlpy has it.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from knuckle.policy.offline.learner import Arrays, Batch, Figures, out_of_distri
 from knuckle.policy.offline.network import Mlp, Part, Weights
 from knuckle.policy.offline.twin_q import TwinQ
 
-LOG_STD_OFFSET, LOG_STD_LOW, LOG_STD_HIGH = -1.0, -20.0, 2.0
+LOG_STD_LOW, LOG_STD_HIGH = -20.0, 2.0
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,8 @@ class CqlConfig:
     critic_layers: int = setting(3, "hidden layers of Q; the policy has two", low=1, high=10)
     rate: float = setting(3e-4, "Adam's rate for Q", low=0.0, high=1.0)
     policy_rate: float = setting(3e-5, "Adam's rate for the policy and the entropy's price", low=0.0, high=1.0)
+    log_std_offset: float = setting(-1.0, "where the policy's log deviation begins; 0 in d3rlpy", low=-20.0, high=2.0)
+    target_mean: bool = setting(False, "the target's action is the policy's middle, as d3rlpy has it; else drawn")
     batch: int = setting(256, "rows a step", low=1, high=1 << 20)
 
 
@@ -86,7 +89,8 @@ class Cql:
         e = float(self.entropy.flat.exp())
         figures = self._improve(s, e, rng)
         after = self._draw(self.pi.networks["pi"](batch.next_observations), rng)
-        q_next = self.q.target(torch.cat([batch.next_observations, after.actions], dim=1))
+        chosen = self.act(batch.next_observations) if config.target_mean else after.actions
+        q_next = self.q.target(torch.cat([batch.next_observations, chosen], dim=1))
         y = batch.rewards + config.gamma * batch.lasts * q_next
 
         actions, log_density = self._others(batch, rng)
@@ -138,7 +142,7 @@ class Cql:
     def _draw(self, output: Tensor, rng: np.random.Generator) -> Drawn:
         """Actions from the policy, whose network gave ``output`` (N, 2A)."""
         mean, raw = output[:, : self._acted], output[:, self._acted :]
-        shifted = raw + LOG_STD_OFFSET
+        shifted = raw + self.config.log_std_offset
         log_std = shifted.clamp(LOG_STD_LOW, LOG_STD_HIGH)
         noise = torch.from_numpy(rng.standard_normal(tuple(mean.shape))).to(mean.dtype)
         std = log_std.exp()

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from knuckle.core.errors import InputError
-from knuckle.policy.offline.cql import LOG_STD_HIGH, LOG_STD_LOW, LOG_STD_OFFSET, Cql
+from knuckle.policy.offline.cql import LOG_STD_HIGH, LOG_STD_LOW, Cql
 from knuckle.policy.offline.gaussian_actor import GaussianActor
 from knuckle.policy.offline.network import Network
 from knuckle.policy.offline.td3_bc import Td3Bc
@@ -36,7 +36,7 @@ def learned_weights(learner: Any, data: Dataset) -> ActorWeights:
     if isinstance(learner, Cql):
         *hidden, (weight, bias) = _layers(learner.pi.networks["pi"])
         acted = data.actions
-        log_std = weight[acted:], bias[acted:] + np.float32(LOG_STD_OFFSET)
+        log_std = weight[acted:], bias[acted:] + np.float32(learner.config.log_std_offset)
         mean = weight[:acted], bias[:acted]
         limits = (LOG_STD_LOW, LOG_STD_HIGH)
         return ActorWeights((*hidden, mean), "relu", True, low, high, log_std, limits, **normaliser)

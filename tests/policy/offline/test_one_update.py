@@ -340,7 +340,7 @@ def by_hand_cql(config: CqlConfig) -> Expected:
     def draw(p: Named, x: Array, noise: Array) -> tuple[Array, Array]:
         """Actions and log densities: a Gaussian's, less log(1 - tanh^2) for the squeezing."""
         out = mlp(p, "pi", x)
-        mean, log_std = out[:, :ACTED], cut(out[:, ACTED:] - 1.0, -20.0, 2.0)
+        mean, log_std = out[:, :ACTED], cut(out[:, ACTED:] + config.log_std_offset, -20.0, 2.0)
         inner = mean + np.exp(log_std) * noise
         actions = np.tanh(inner)
         density = gaussian_log_density(mean, log_std, inner) - np.log(1.0 - actions * actions).sum(axis=1)
@@ -360,6 +360,7 @@ def by_hand_cql(config: CqlConfig) -> Expected:
 
             price = {"log_e": np.array([-(draw(pi, s, own)[1] - ACTED).mean()])}
             a_next, _ = draw(pi, s_next, rng.standard_normal((ROWS, ACTED)))
+            a_next = np.tanh(mlp(pi, "pi", s_next)[:, :ACTED]) if config.target_mean else a_next
             x_next = np.concatenate([s_next, a_next], axis=1)
             y = b["r"] + config.gamma * b["last"] * np.minimum(mlp(q_bar, "q0", x_next), mlp(q_bar, "q1", x_next))[:, 0]
             kinds = [(rng.uniform(-1.0, 1.0, (n, ROWS, ACTED)), np.full((n, ROWS), np.log(0.5**ACTED)))]
@@ -390,7 +391,8 @@ def by_hand_cql(config: CqlConfig) -> Expected:
 
 
 @pytest.mark.parametrize(("dtype", "tolerance"), PRECISIONS, ids=["double", "single"])
-def test_cql_follows_its_equations(dtype: torch.dtype, tolerance: float) -> None:
-    config = CqlConfig(width=WIDTH, batch=ROWS, rate=1e-2, policy_rate=1e-2, samples=2, alpha=3.0)
+@pytest.mark.parametrize("changes", [{}, {"target_mean": True, "log_std_offset": 0.5}], ids=["corl", "d3rlpy"])
+def test_cql_follows_its_equations(changes: dict[str, Any], dtype: torch.dtype, tolerance: float) -> None:
+    config = CqlConfig(width=WIDTH, batch=ROWS, rate=1e-2, policy_rate=1e-2, samples=2, alpha=3.0, **changes)
     learner = Cql(config, (SEEN, ACTED), np.random.default_rng(0), dtype)
     check(learner, by_hand_cql(config), dtype, tolerance)

@@ -58,8 +58,11 @@ class LearnedPolicy:
         return PolicySpec(self.card.name, self.hand.name, self.hand.joint_names, self.hand.control_rate_hz)
 
     def check(self, goal: Goal) -> None:
-        """InputError where `goal_check` refuses the goal."""
+        """InputError where `goal_check` refuses the goal, or it is in the air and chunks are judged on the table."""
         check_goal(goal)
+        if self._chunks is not None and self._chunks.facts.judged and np.isfinite(goal.table_s):
+            what = "the policy's chunks are judged in a simulation with the table"
+            raise InputError(what, where=str(self.folder), right="a goal on the table, or a card with judged 0")
 
     def reset(self, goal: Goal) -> None:
         """Begin ``goal``; no action is remembered, as in training."""
@@ -114,6 +117,7 @@ class LearnedPolicy:
         """A judge of chunks towards ``goal``: the one that is there where it knows the object."""
         from knuckle.policy.learned.chunk_judge import ChunkJudge
 
+        self.check(goal)
         if self._judge is None or self._judge.object_name != goal.object_name:
             self.close()
             self._judge = ChunkJudge(self.hand, goal.object_name)

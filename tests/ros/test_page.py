@@ -81,7 +81,7 @@ class Stage:
 
     def __init__(self, probe: Any) -> None:
         from geometry_msgs.msg import PoseStamped
-        from knuckle_msgs.msg import SafetyState
+        from knuckle_msgs.msg import SafetyState, ZoneState
         from sensor_msgs.msg import JointState
         from std_msgs.msg import Bool, String
         from std_srvs.srv import Trigger
@@ -95,6 +95,7 @@ class Stage:
         self.stops = probe.listen(Bool, "emergency_stop")
         self.states = node.create_publisher(SafetyState, "safety/state", LATCHED)
         self.threats = node.create_publisher(String, "zone/threat", LATCHED)
+        self.zone = node.create_publisher(ZoneState, "zone/state", LATCHED)
         self.watch = Watch(node)
         self.SafetyState = SafetyState
         self.say(SafetyState.ARMED, holder="policy")
@@ -195,6 +196,7 @@ def test_the_page_shows_the_scene_and_its_stop_button_stops(
 def test_the_page_draws_a_stranger_with_its_forecast_and_says_why_the_hand_holds(
     graph: str, port: int, run_graph: Callable[..., Any], stage: Stage, browser: Any
 ) -> None:
+    from knuckle_msgs.msg import ZoneState
     from std_msgs.msg import String
 
     run_graph(graph).wait_for("process page: running", timeout_s=90.0)
@@ -220,7 +222,14 @@ def test_the_page_draws_a_stranger_with_its_forecast_and_says_why_the_hand_holds
     page.get_by_text("hold asked by 'the watch of the zone'").first.wait_for(timeout=60_000)
     wait_until(lambda: warm() > before + 0.02, 60.0, "no forecast is drawn")
     stage.threats.publish(String(data=""))
-    page.get_by_text("the zone round the hand is free").first.wait_for(timeout=60_000)
+
+    def free() -> bool:
+        stage.zone.publish(ZoneState(state=ZoneState.WATCHING))
+        return bool(page.get_by_text("the zone round the hand is free").count())
+
+    wait_until(free, 60.0, "the zone is not called free")
+    # A watch that says no more is not believed for long.
+    page.get_by_text("nobody watches the zone: its watch is silent").first.wait_for(timeout=60_000)
 
 
 def test_the_page_answers_on_this_machine_alone(graph: str, port: int, run_graph: Callable[..., Any]) -> None:

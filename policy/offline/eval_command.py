@@ -30,7 +30,7 @@ class EvalOffline:
     learners: str = setting(
         "bc+iql+td3-bc+odice", "learners with + between; nearest-replay and shuffled-actions must lose"
     )
-    lambdas: str = setting("0.4+0.5+0.6+0.7", "what O-DICE's lambda is chosen from; empty: its default")
+    lambdas: str = setting("0.4+0.45+0.5+0.55+0.6", "what O-DICE's lambda is chosen from; empty: its default")
     seeds: int = setting(5, "runs of each learner", low=1, high=1000)
     steps: int = setting(50_000, "steps of learning a run", low=1, high=100_000_000)
     choice_steps: int = setting(10_000, "steps of a run that lambda is chosen by", low=1, high=100_000_000)

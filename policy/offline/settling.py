@@ -2,7 +2,8 @@
 
 A value learns from a target that follows it by the share tau a step. So it moves a step's reward by about tau for each
 step of learning, and what is to be learned is a horizon of 1 / (1 - gamma (1 - p)) rewards, with p the share of steps
-after which the task ends: about horizon / tau steps of learning, whatever the rate and the scale of rewards. Before
+after which the task ends: it is two thirds of its way (1 - 1/e) after about horizon / tau steps, whatever the rate and
+the scale of rewards. Before
 that all values still fall (or rise) together, and the last step of an episode, after which nothing is worth anything,
 has the largest residual only because of it: O-DICE then clones last steps and little else.
 """
@@ -38,8 +39,8 @@ def settling_note(settings: Any, transitions: Transitions, steps: int) -> str:
     right = settings.tau * wanted / steps
     larger = f", or tau {right:.2g}" if right <= 0.5 else ""
     return (
-        f"the value settles in about {wanted} steps at tau {settings.tau:g} and these are {steps}: "
-        f"until then its weights say little; take more steps{larger}"
+        f"the value is two thirds of its way after about {wanted} steps at tau {settings.tau:g} and these are {steps}: "
+        f"until then its weights say little; take some times as many{larger}"
     )
 
 

@@ -186,7 +186,7 @@ def test_a_seed_of_every_learner_is_done_before_the_next_seed(tmp_path: Path) ->
     sizes = {"bc.width": "16", "td3-bc.width": "16", "td3-bc.batch": "32"}
     wanted = Comparison(offline_task("hopper"), hopper_like(), ["bc", "td3-bc"], 2, 2, 1, tmp_path, settings=sizes)
     rows = compare(wanted, said.append)
-    assert said[0].startswith("td3-bc: the value settles in about")
+    assert said[0].startswith("td3-bc: the value is two thirds of its way after about")
     assert [line.partition(": ")[0] for line in said[1:]] == [
         "seed 0, bc",
         "seed 0, td3-bc",

@@ -48,7 +48,7 @@ def test_a_value_is_most_of_the_way_after_the_steps_that_are_said_and_not_after_
 
 def test_too_few_steps_are_said_with_what_would_do() -> None:
     data, settings = costly_steps(0.0), settings_of("odice", {})
-    assert "settles in about 20000 steps at tau 0.005 and these are 1000" in settling_note(settings, data, 1000)
+    assert "after about 20000 steps at tau 0.005 and these are 1000" in settling_note(settings, data, 1000)
     assert "or tau 0.1" in settling_note(settings, data, 1000)
     assert "tau 0.1" not in settling_note(settings, data, 100)  # no tau would do in so few
     assert settling_note(settings, data, 20_000) == ""

@@ -36,6 +36,7 @@ from knuckle.policy.scene_tracker import SceneTracker
 from knuckle_ros import bus_qos
 from knuckle_ros.deadline_meter import DeadlineMeter
 from knuckle_ros.diagnostics import Diagnostics, Level
+from knuckle_ros.executor import Done
 from knuckle_ros.hand_files import watchdog_socket
 from knuckle_ros.host_context import HostContext
 from knuckle_ros.parameters import declare
@@ -250,7 +251,7 @@ class PolicyNode:
         request = Request(goal, self.lease, handle, Future())
         self.request = request
         self._show_goal(goal)
-        result = await request.done
+        result: Reorient.Result = await Done(request.done)
         if result.outcome == "cancelled":
             handle.canceled()
         elif result.success:

@@ -191,7 +191,7 @@ def test_a_folder_or_the_run_it_lies_in_is_a_controller(trained: Path, tmp_path:
     with pytest.raises(InputError, match="'.*' has no settings; only mpc has"):
         make_controller(str(run), HAND, settings={"samples": "64"})
     with pytest.raises(
-        InputError, match="unknown controller 'ppo'; known: mpc, nothing, random, reorient-dclaw3, or the folder of a"
+        InputError, match="unknown controller 'ppo'; known: mpc, nothing, random, reorient-chunks, reorient-dclaw3, or"
     ):
         make_controller("ppo", HAND)
 

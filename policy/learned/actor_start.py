@@ -40,12 +40,15 @@ def read_warm_start(name: str, hand: HandSpec, *, hidden: list[int], symmetric: 
     """The policy called ``name``, or in the folder of that name, for ``hand``.
 
     InputError in one line where there is none, it cannot be read, it is for another hand, action map, rate or
-    observation, or its network is not of ``hidden`` units or not ``symmetric`` as is wanted.
+    observation, draws chunks, or its network is not of ``hidden`` units or not ``symmetric`` as is wanted.
     """
     folder = policy_folder(name)
     if folder is None:
         raise InputError(f"no policy '{name}'", where=where, right="the folder of a trained policy")
     card = read_card(folder, hand)
+    if "chunk" in card.config:
+        what = "the policy draws chunks; training goes on from actions"
+        raise InputError(what, where=str(folder), right="reorient-dclaw3, or another policy without chunks")
     arrays = _constants(folder / NETWORK)
     try:
         count = sum(key.startswith("weight_") for key in arrays)

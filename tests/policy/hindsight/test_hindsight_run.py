@@ -158,7 +158,10 @@ def test_the_command_leaves_a_run_that_goes_on_and_a_policy_that_is_judged(
 @pytest.mark.parametrize(
     ("argv", "line"),
     [
-        (["--warm", "nobody"], "--warm: no policy 'nobody'; reorient-chunks or reorient-dclaw3, or the folder of a trained policy"),
+        (
+            ["--warm", "nobody"],
+            "--warm: no policy 'nobody'; reorient-chunks or reorient-dclaw3, or the folder of a trained policy",
+        ),
         (["--warm", "here/nobody"], "here/nobody: no card.json in it; the folder of a trained policy"),
         (["--hand", "dclaw4"], "the policy is for hand dclaw3; dclaw4"),
         (["--hand", "dclaw9"], "--hand: unknown hand 'dclaw9'"),

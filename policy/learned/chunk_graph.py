@@ -10,12 +10,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import onnx
 from numpy.typing import NDArray
-from onnx import TensorProto, helper, numpy_helper
+from onnx import helper
 
 from knuckle.hardware.spec.hand_spec import Array
-from knuckle.policy.learned.onnx_graph import INPUT, IR_VERSION, OPSET, Normaliser, stored, turned
+from knuckle.policy.learned.onnx_graph import INPUT, Normaliser, network_file, turned
 from knuckle.sim.reorient.hand_symmetry import HandSymmetry
 
 NOISE, CHUNK = "noise", "chunk"
@@ -91,20 +90,7 @@ def chunk_graph(actor: ChunkActor) -> bytes:
         at = add("Gather", [add("Reshape", [at, "chunk_rows"], f"of_all_{k}"), "by_joint"], f"speed_{k}", axis=1)
         chunk = add("Add", [chunk, add("Mul", [at, "share"], f"moved_{k}")], f"chunk_{k}")
     add("Add", [add("Mul", [chunk, "chunk_scale"], "stretched"), "chunk_mean"], CHUNK)
-    graph = helper.make_graph(
-        nodes,
-        "chunk",
-        [
-            helper.make_tensor_value_info(INPUT, TensorProto.FLOAT, ["n", width]),
-            helper.make_tensor_value_info(NOISE, TensorProto.FLOAT, ["n", size]),
-        ],
-        [helper.make_tensor_value_info(CHUNK, TensorProto.FLOAT, ["n", size])],
-        [numpy_helper.from_array(stored(value), name) for name, value in constants.items()],
-    )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], producer_name="knuckle")
-    model.ir_version = IR_VERSION
-    onnx.checker.check_model(model, full_check=True)
-    return bytes(model.SerializeToString())
+    return network_file(nodes, "chunk", {INPUT: width, NOISE: size}, {CHUNK: size}, constants)
 
 
 def _constants(actor: ChunkActor) -> dict[str, NDArray[Any]]:

@@ -5,7 +5,7 @@ Written node by node, so that neither torch's exporter nor what it depends on is
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -65,13 +65,19 @@ def actor_graph(
         at = _gathered(symmetry, at, add, constants)
     add("Clip", [at, "least", "most"], OUTPUT)
     width, dof = layers[0][0].shape[1], layers[-1][0].shape[0] * (symmetry.order if symmetry else 1)
-    graph = helper.make_graph(
-        nodes,
-        "actor",
-        [helper.make_tensor_value_info(INPUT, TensorProto.FLOAT, ["n", width])],
-        [helper.make_tensor_value_info(OUTPUT, TensorProto.FLOAT, ["n", dof])],
-        [numpy_helper.from_array(stored(value), name) for name, value in constants.items()],
-    )
+    return network_file(nodes, "actor", {INPUT: width}, {OUTPUT: dof}, constants)
+
+
+def network_file(
+    nodes: list[Any], name: str, inputs: Mapping[str, int], outputs: Mapping[str, int], constants: Mapping[str, Any]
+) -> bytes:
+    """The checked ONNX file of ``nodes``: rows of floats, so wide as ``inputs`` and ``outputs`` say, and constants."""
+
+    def rows(widths: Mapping[str, int]) -> list[Any]:
+        return [helper.make_tensor_value_info(port, TensorProto.FLOAT, ["n", width]) for port, width in widths.items()]
+
+    held = [numpy_helper.from_array(stored(value), name) for name, value in constants.items()]
+    graph = helper.make_graph(nodes, name, rows(inputs), rows(outputs), held)
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], producer_name="knuckle")
     model.ir_version = IR_VERSION
     onnx.checker.check_model(model, full_check=True)

@@ -40,6 +40,9 @@ class LearnConfig:
     covariance: float = setting(
         0.1, "weight of the covariance's likelihood beside the squared error", low=0.0, high=10.0
     )
+    hold: float = setting(
+        0.0, "weight of how far the weights of candidates stray from those that they begin at", low=0.0, high=1000.0
+    )
     patience: int = setting(8, "epochs without a better validation error that end the training", low=1, high=100_000)
     data_share: float = setting(1.0, "share of the training trials that is used", low=1e-4, high=1.0)
     look_ahead: int = setting(0, "samples after its time that a target's input goes on for", low=0, high=1000)

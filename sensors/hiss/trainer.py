@@ -99,10 +99,10 @@ class Trainer:
         batch = epoch[self.at]
         torch.manual_seed(int(np.random.SeedSequence([self.training.seed, 1, self.updates]).generate_state(1)[0]))
         target = torch.from_numpy(self.targets(batch.targets).astype(np.float32))
-        raw = self.model(torch.from_numpy(batch.features))
+        raw, held = self._outputs(torch.from_numpy(batch.features))
         weights = torch.from_numpy(batch.weights)
         square, nll = gaussian.losses(raw, target, torch.from_numpy(batch.known), weights)
-        loss = square + self.training.learn.covariance * nll
+        loss = square + self.training.learn.covariance * nll + held
         self._descend(loss, len(epoch))
         square_now, nll_now = float(square.detach()), float(nll.detach())
         figures = {"loss": float(loss.detach()), "square": square_now, "nll": nll_now, "updates": float(self.updates)}
@@ -159,6 +159,14 @@ class Trainer:
                 augment=self.augment if learn.augment else None,
             )
         return self._batches
+
+    def _outputs(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """What the model gives for ``x``, and the cost of how far its weights of candidates strayed."""
+        hold = self.training.learn.hold
+        if not (hold and isinstance(self.model, Chooser)):
+            return self.model(x), torch.zeros(())
+        weights = self.model.network(x)
+        return self.model.settle(weights, x), hold * self.model.strayed(weights).mean()
 
     def _descend(self, loss: torch.Tensor, per_epoch: int) -> None:
         if not bool(torch.isfinite(loss.detach())):

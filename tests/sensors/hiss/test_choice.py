@@ -16,7 +16,11 @@ from knuckle.core.errors import InputError
 from knuckle.sensors.hiss.choice import Choice, choice_of
 from knuckle.sensors.hiss.chooser import Chooser
 from knuckle.sensors.hiss.normaliser import Normaliser
-from knuckle.sensors.hiss.trial import CHUNK, Channels
+from knuckle.sensors.hiss.splits import Parts
+from knuckle.sensors.hiss.trainer import Trainer
+from knuckle.sensors.hiss.trial import CHUNK, Channels, Trial
+
+from .conftest import CHANNELS, made_training, made_trial
 
 INPUTS = ("a", "b", "c")
 
@@ -84,3 +88,27 @@ def test_candidates_must_be_inputs_and_the_target_one() -> None:
     with pytest.raises(InputError, match="2 targets to choose"):
         choice_of(("a",), channels(2), inputs, targets, where="test")
     assert choice_of((), channels(2), inputs, targets, where="test") is None
+
+
+def trained(hold: float) -> tuple[Chooser, torch.Tensor]:
+    """A chooser between two inputs, of which the less believed one is the target, and what its network says of them."""
+    trials = [
+        Trial(t.name, t.group, t.inputs, t.inputs[:, :1], t.scored) for t in (made_trial(k, 200) for k in range(4))
+    ]
+    one = Channels(CHANNELS.inputs, CHANNELS.targets[:1], CHANNELS.rate_hz)
+    training = made_training("flat:lstm", rate="0.02", warmup="0", epochs="8", hold=str(hold))
+    trainer = Trainer(training, one, Parts(tuple(trials[:3]), (trials[3],), ()), None, ("a", "b"), (-2.0, 0.0, 1.0))
+    while not trainer.over:
+        trainer.update()
+    assert isinstance(trainer.model, Chooser)
+    with torch.no_grad():
+        return trainer.model, trainer.model.network(torch.from_numpy(trainer.read(trials[0]))[None])
+
+
+def test_weights_that_are_held_stay_near_those_that_training_began_at() -> None:
+    (free, far), (held, near) = trained(0.0), trained(100.0)
+    assert float(held.strayed(near).mean()) < 0.05 and float(free.strayed(far).mean()) > 0.2
+    first = torch.softmax(torch.tensor([-2.0, 0.0, 1.0]), dim=-1)
+    assert torch.allclose(torch.softmax(near[..., :-1], dim=-1).mean(dim=(0, 1)), first, atol=0.05)
+    exact = torch.log(first).expand(1, 1, 3)
+    assert float(held.strayed(torch.cat([exact, torch.zeros(1, 1, 1)], dim=-1))) == pytest.approx(0.0, abs=1e-6)

@@ -68,7 +68,7 @@ def train_hiss(argv: list[str]) -> int:
     source = data_folder(config.data, task.name)
     with console.status("reading recordings"):
         parts = divide(task.load_training(source), task.split, where=str(source))
-    for trial in parts.train:
+    for trial in (*parts.train, *parts.validation, *parts.test):
         require_varied(trial, task.channels, task.derived)
     require_something_to_learn(parts.train, task.channels)
     if config.left_out:

@@ -80,12 +80,14 @@ def test_a_command_that_cannot_be_is_refused(
     assert not (table_folder / "run").exists()
 
 
-def test_a_channel_that_never_changes_is_named(table_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    trial = made_trial(0)
+@pytest.mark.parametrize("k", range(5))
+def test_a_channel_that_never_changes_is_named(table_folder: Path, capsys: pytest.CaptureFixture[str], k: int) -> None:
+    trial = made_trial(k)
     inputs = trial.inputs.copy()
     inputs[:, 1] = 7.0
-    write_csv(table_folder / "0.csv", replace(trial, inputs=inputs))
+    write_csv(table_folder / f"{k}.csv", replace(trial, inputs=inputs))
     assert "channel 'b' is 7 in every sample" in refusal(capsys, *train(table_folder))
+    assert not (table_folder / "run").exists()
 
 
 @pytest.mark.parametrize(("value", "line"), [(7.0, "is 7 throughout"), (np.nan, "is known nowhere")])

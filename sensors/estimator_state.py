@@ -16,10 +16,11 @@ def encode(kind: str, values: Mapping[str, Any]) -> bytes:
     return json.dumps({"kind": kind, **values}, separators=(",", ":")).encode()
 
 
-def decode(kind: str, state: bytes, like: Mapping[str, Any]) -> dict[str, Any]:
+def decode(kind: str, state: bytes, like: Mapping[str, Any], *, model: str = "") -> dict[str, Any]:
     """The values of a state of ``kind``, of the same keys, types and list lengths as ``like``.
 
-    Raises InputError where the text is too long, is not JSON, or does not fit ``like``. An integer passes for a float.
+    Raises InputError where the text is too long, is not JSON, or does not fit ``like``; and where the ``model`` in
+    ``like`` is another than in the state, which then is named in the words of ``model``. An integer passes for a float.
     """
     where = f"state of {kind}"
     if len(state) > MAX_STATE_BYTES:
@@ -34,6 +35,8 @@ def decode(kind: str, state: bytes, like: Mapping[str, Any]) -> dict[str, Any]:
     if set(raw) != set(like):
         odd = ", ".join(sorted(set(raw) ^ set(like)))
         raise InputError(f"keys differ: {odd}", where=where, right=f"the state of a {kind} of this version")
+    if model and raw["model"] != like["model"]:
+        raise InputError("the state is of another model", where=where, right=f"one of {model}")
     for key, wanted in like.items():
         if not _fits(raw[key], wanted):
             raise InputError(f"'{key}' is not of the form expected", where=where, right=f"the form of {wanted!r:.60}")

@@ -202,6 +202,17 @@ def test_units_that_are_plainly_others_are_named(recording: ImuRecording, line: 
     assert line in str(caught.value)
 
 
+@pytest.mark.parametrize("model", [(), ("--model", "velocity")])
+def test_degrees_in_a_file_that_is_played_are_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], model: tuple[str, ...]
+) -> None:
+    recording, path = imu(gyr_scale=57.3, speed=2.0), tmp_path / "degrees.csv"
+    rows = np.column_stack([recording.stamps_ns * 1e-9, recording.gyr, recording.acc])
+    header = "t,gyr_x,gyr_y,gyr_z,acc_x,acc_y,acc_z"
+    np.savetxt(path, rows, delimiter=",", header=header, comments="")
+    assert "degrees per second?; rad/s" in refusal(capsys, "stream", str(path), "--fast", *model)
+
+
 def test_an_axis_of_an_imu_that_never_changes_is_named() -> None:
     recording = imu()
     acc = recording.acc.copy()

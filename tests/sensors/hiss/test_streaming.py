@@ -97,10 +97,11 @@ def test_a_stream_goes_on_from_its_state_bit_for_bit(tmp_path: Path) -> None:
                 np.testing.assert_array_equal(a.mean, b.mean)
 
 
-def test_a_state_of_another_model_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("model", ["hiss:lstm/lstm", "flat:mamba"])
+def test_a_state_of_another_model_is_refused(tmp_path: Path, model: str) -> None:
     first = open_stream(trained(tmp_path / "a", made_training(seed=1)))
-    other = open_stream(trained(tmp_path / "b", made_training(seed=2)))
-    with pytest.raises(InputError, match="the state is of another model"):
+    other = open_stream(trained(tmp_path / "b", made_training(model, seed=2)))
+    with pytest.raises(InputError, match=f"the state is of another model; one of table {model}"):
         other.restore(first.state())
     broken = json.loads(first.state())
     broken["network"][0] = None

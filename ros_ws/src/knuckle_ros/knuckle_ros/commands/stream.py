@@ -64,6 +64,7 @@ class StreamConfig:
 def stream(argv: list[str]) -> int:
     """Run the command; raises InputError, RecordingError, ConfigError, BusError, or RunError where a process died."""
     from knuckle.sensors import imu_file
+    from knuckle.sensors.hiss.unit_check import require_si
     from knuckle_ros.commands.stream_film import is_film, stream_film
     from knuckle_ros.commands.stream_report import figures, show
 
@@ -80,6 +81,7 @@ def stream(argv: list[str]) -> int:
         right = "FILE, or --model NAME to run a trained model on live topics"
         raise InputError("neither a recording nor a model", where="knuckle stream", right=right)
     recording = imu_file.load(Path(config.file)).part(config.start, config.seconds)
+    require_si(recording)
     result = _fast(recording, config.estimator) if config.fast else _live(config, recording)
     show(config.file, result)
     if config.json:

@@ -46,7 +46,7 @@ _UT = 1e6
 SLOW_S = 15.0
 """VQF's time constant of the magnetometer in the slow filter."""
 CANDIDATES = ("rival", "slow_rival")
-PRIOR = (-3.0, 0.0, 2.0)
+PRIOR = (-4.0, -2.0, 3.0)
 """Logs of the weights that training begins from: by far the slow one, best on the trials looked at."""
 FLOOR_RAD = 0.01
 """An error that no longer matters, beside which a trial's is weighed."""

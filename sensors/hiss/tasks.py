@@ -99,7 +99,7 @@ def _orientation(options: Mapping[str, str]) -> Task:
         load_training=lambda folder: orientation_task.load_trials(folder, int(text)),
         augment=None,
         features=FeatureConfig(deltas=False),
-        learn=LearnConfig(window_s=60.0),
+        learn=LearnConfig(window_s=60.0, hold=1.0),
         derived=(*orientation_task.CANDIDATES, "pull", "disturbed", "iron"),
         candidates=orientation_task.CANDIDATES,
         prior=orientation_task.PRIOR,

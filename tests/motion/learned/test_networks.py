@@ -92,6 +92,20 @@ def test_learning_makes_the_likelihood_better_and_the_best_weights_are_kept(wind
     assert after == pytest.approx(fit.best_nll, abs=1e-5) and after < before - 0.1
 
 
+def test_the_beginning_ends_from_its_best_weights_where_validation_is_no_longer_better(windows: Windows) -> None:
+    """What is learned from is ten times as far off as what says when it is enough: wide spreads fit the one alone."""
+    wild = replace(windows, future=windows.future + 10.0 * np.sin(windows.future))
+    training = Training(net=NetConfig(encoder="mlp"), learn=LearnConfig(updates=40, begin=30, batch=32, check_every=5))
+    fit = Fit(training, wild, windows)
+    while fit.updates < fit.begin:
+        fit.update()
+    assert fit.best_update < fit.begin < 30
+    assert all(torch.equal(value, fit.best[name]) for name, value in fit.net.state_dict().items())
+    assert "inner.weight" not in {n for n, w in fit.net.named_parameters() if w.grad is not None}
+    fit.update()
+    assert not torch.equal(fit.net.last.bias, fit.best["last.bias"])
+
+
 def test_a_run_that_goes_on_has_the_same_next_loss(windows: Windows) -> None:
     training = Training(net=NetConfig(encoder="gru"), learn=LearnConfig(updates=40, begin=5, batch=8, check_every=3))
     fit = Fit(training, windows, windows.take(np.arange(5)))

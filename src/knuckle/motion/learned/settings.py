@@ -35,7 +35,7 @@ class LearnConfig:
     begin: int = setting(60, "first updates, in which only the head's own spreads are learned", low=0, high=10_000_000)
     begin_rate: float = setting(5e-2, "learning rate of AdamW in these", low=1e-7, high=1.0)
     batch: int = setting(64, "windows of an update", low=1, high=65_536)
-    rate: float = setting(3e-4, "learning rate of AdamW afterwards, at its highest", low=1e-7, high=1.0)
+    rate: float = setting(1e-3, "learning rate of AdamW afterwards, at its highest", low=1e-7, high=1.0)
     decay: float = setting(1e-2, "decoupled weight decay", low=0.0, high=10.0)
     warm: int = setting(20, "updates over which the rate rises", low=0, high=1_000_000)
     clip: float = setting(5.0, "norm at which gradients are cut", low=1e-3, high=1e6)
@@ -43,7 +43,7 @@ class LearnConfig:
     mirror: bool = setting(True, "half of the windows of an update are seen in a mirror")
     balance: bool = setting(False, "tracks are drawn as often as each other, not windows")
     check_every: int = setting(10, "updates from one validation to the next", low=1, high=1_000_000)
-    patience: int = setting(8, "validations without a better one that end the training", low=1, high=1_000_000)
+    patience: int = setting(20, "validations without a better one that end the training", low=1, high=1_000_000)
     data_share: float = setting(1.0, "share of the training windows that is used", low=1e-4, high=1.0)
 
 

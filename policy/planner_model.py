@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from knuckle.hardware.spec.action_map import ActionMap
 from knuckle.hardware.spec.hand_spec import Array
@@ -36,6 +37,21 @@ class Futures:
     table_force: Array
 
 
+@dataclass(frozen=True)
+class Course:
+    """Where N candidates have got to: full-physics ``states`` (N, nstate), joint angles ``q`` (N, dof), rad, the
+    ``smoothed`` action (N, dof) in force, and how many control ``steps`` were simulated."""
+
+    states: Array
+    q: Array
+    smoothed: Array
+    steps: int = 0
+
+    def some(self, chosen: NDArray[np.intp]) -> Course:
+        """The candidates ``chosen`` (n,)."""
+        return Course(self.states[chosen], self.q[chosen], self.smoothed[chosen], self.steps)
+
+
 class PlannerModel:
     """Rolls candidate knot plans out with ``threads`` threads of the planner's scene."""
 
@@ -56,13 +72,22 @@ class PlannerModel:
         ``previous`` (dof,) is the smoothed action in force. The table is there for the first ``table_steps`` control
         steps, or for all.
         """
-        n, horizon, dof = postures.shape
-        scene = self.scene
-        now = np.tile(
-            scene.physics_state(state.q, state.dq, state.position, state.quaternion, state.velocity, state.spin), (n, 1)
+        return self.go_on(self.begin(state, len(postures), previous), postures, table_steps)[1]
+
+    def begin(self, state: SceneState, n: int, previous: Array) -> Course:
+        """``n`` candidates that are all at ``state``, with the smoothed action ``previous`` (dof,) in force."""
+        physics = self.scene.physics_state(
+            state.q, state.dq, state.position, state.quaternion, state.velocity, state.spin
         )
-        smoothed = np.tile(previous, (n, 1))
-        q = np.tile(state.q, (n, 1))
+        return Course(np.tile(physics, (n, 1)), np.tile(state.q, (n, 1)), np.tile(previous, (n, 1)))
+
+    def go_on(self, course: Course, postures: Array, table_steps: int | None = None) -> tuple[Course, Futures]:
+        """Where ``postures`` (N, T, dof), one a control step, lead from ``course``, and the way there.
+
+        The table is there for the first ``table_steps`` control steps of the course, or for all.
+        """
+        n, horizon, dof = postures.shape
+        scene, now, q, smoothed = self.scene, course.states, course.q, course.smoothed
         states = np.empty((n, horizon, now.shape[1]))
         tips = np.empty((n, horizon, len(self.chart.spec.tips), 3))
         actions = np.empty((n, horizon, dof))
@@ -70,14 +95,15 @@ class PlannerModel:
         for t in range(horizon):
             smoothed = self.chart.smooth(self.chart.towards(q, postures[:, t], smoothed), smoothed)
             control = np.repeat(self.chart.target(q, smoothed)[:, None], self.substeps, axis=1)
-            model = scene.model if table_steps is None or t < table_steps else self._air
+            model = scene.model if table_steps is None or course.steps + t < table_steps else self._air
             path, sensed = self._pool.rollout(model, self._data, now, control)
             now = path[:, -1]
             states[:, t], actions[:, t] = now, smoothed
             tips[:, t] = scene.tips_of(sensed[:, -1])
             forces[:, t] = scene.table_force_of(sensed[:, -1])
             q = scene.joints_of(now)
-        return self._futures(states, tips, actions, forces)
+        there = Course(now, q, smoothed, course.steps + horizon)
+        return there, self._futures(states, tips, actions, forces)
 
     def _futures(self, states: Array, tips: Array, actions: Array, forces: Array) -> Futures:
         position, quaternion = self.scene.object_pose_of(states)

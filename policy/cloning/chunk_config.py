@@ -18,7 +18,7 @@ class ChunkConfig:
     executed: int = setting(4, "postures that are gone for before the next chunk is drawn", low=1, high=60)
     euler: int = setting(4, "steps from noise to a chunk, 0: the mean of all chunks", low=0, high=50)
     judged: int = setting(
-        8, "chunks drawn at once, of which simulation says the best, 0: one, not judged", low=0, high=64
+        14, "chunks drawn at once, of which simulation says the best, 0: one, not judged", low=0, high=64
     )
     width: int = setting(256, "units of a hidden layer", low=1, high=4096)
     layers: int = setting(3, "hidden layers", low=1, high=8)

@@ -28,8 +28,10 @@ from knuckle.policy.learned.export import export_chunks
 from knuckle.policy.learned.learned_policy import LearnedPolicy
 from knuckle.policy.learned.onnx_graph import Normaliser
 from knuckle.policy.learned.policy_card import CARD, NETWORK, read_card
+from knuckle.policy.planner_model import PlannerModel
 from knuckle.policy.reorient_episode import scene_state
 from knuckle.sim.reorient.hand_symmetry import HandSymmetry
+from knuckle.sim.scene import planner_scene
 from knuckle.sim.world import SimWorld
 from tests.policy.test_cloning_rows import played
 
@@ -197,7 +199,7 @@ def test_of_the_chunks_that_are_drawn_the_one_that_is_judged_best_is_gone_for(tm
 
 def test_simulation_prefers_to_leave_an_object_that_lies_at_its_goal_and_to_move_one_that_does_not() -> None:
     lying = scene_state(SimWorld(HAND, "truck", seed=1))
-    judge = ChunkJudge(HAND, "truck")
+    judge, model = ChunkJudge(HAND, "truck"), PlannerModel(planner_scene(HAND, "truck"), ActionMap(HAND), 1)
     rng = np.random.default_rng(0)
     freeze = np.tile(lying.q, (LENGTH, 1))
     pushes = np.clip(
@@ -205,7 +207,7 @@ def test_simulation_prefers_to_leave_an_object_that_lies_at_its_goal_and_to_move
     )
     chunks = np.concatenate([np.repeat(freeze[:1], 12, axis=0)[None], pushes])
     try:
-        ends = judge.futures(lying, chunks, np.zeros(HAND.dof)).quaternion[:, -1]
+        ends = model.roll(lying, chunks, np.zeros(HAND.dof)).quaternion[:, -1]
         moved = rotations.angle_between(ends, lying.quaternion)
         assert moved.max() > 0.3
         judge.goal = lying.quaternion
@@ -215,6 +217,24 @@ def test_simulation_prefers_to_leave_an_object_that_lies_at_its_goal_and_to_move
         assert rotations.angle_between(ends[chosen], judge.goal) < 0.5 * moved.max()
     finally:
         judge.close()
+        model.close()
+
+
+def test_candidates_that_are_given_up_on_the_way_change_nothing_for_the_others() -> None:
+    lying, rng = scene_state(SimWorld(HAND, "truck", seed=1)), np.random.default_rng(3)
+    postures = np.clip(lying.q + rng.uniform(-0.8, 0.8, (6, 5, HAND.dof)), HAND.lower, HAND.upper)
+    previous = rng.uniform(-0.5, 0.5, HAND.dof)
+    model = PlannerModel(planner_scene(HAND, "truck"), ActionMap(HAND), 1)
+    try:
+        whole = model.roll(lying, postures, previous, table_steps=4)
+        course, first = model.go_on(model.begin(lying, 6, previous), postures[:, :2], 4)
+        left = np.array([1, 4])
+        _, rest = model.go_on(course.some(left), postures[left, 2:], 4)
+    finally:
+        model.close()
+    for name in ("position", "quaternion", "spin", "dq", "tips", "action", "table_force"):
+        parts = [getattr(first, name)[left], getattr(rest, name)]
+        np.testing.assert_array_equal(np.concatenate(parts, axis=1), getattr(whole, name)[left])
 
 
 def test_a_judged_policy_plays_an_episode_twice_alike(tmp_path: Path) -> None:

@@ -121,7 +121,7 @@ class Fit:
         for k, state in self.optimiser.state_dict()["state"].items():
             arrays |= {f"adam.{k}.{name}": value.numpy().copy() for name, value in state.items()}
         best = self.best_nll if math.isfinite(self.best_nll) else None
-        facts = {"updates": self.updates, "best_update": self.best_update, "begin": self.begin}
+        facts: dict[str, Any] = {"updates": self.updates, "best_update": self.best_update, "begin": self.begin}
         facts |= {"best_nll": best, "cpu_s": self.cpu_s}
         return arrays, facts
 

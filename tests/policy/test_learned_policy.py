@@ -190,9 +190,8 @@ def test_a_folder_or_the_run_it_lies_in_is_a_controller(trained: Path, tmp_path:
         make_controller("nowhere/at_all", HAND)
     with pytest.raises(InputError, match="'.*' has no settings; only mpc has"):
         make_controller(str(run), HAND, settings={"samples": "64"})
-    with pytest.raises(
-        InputError, match="unknown controller 'ppo'; known: mpc, nothing, random, reorient-chunks, reorient-dclaw3, or"
-    ):
+    known = "mpc, nothing, random, reorient-chunks, reorient-dclaw3, reorient-dclaw4-air, or"
+    with pytest.raises(InputError, match=f"unknown controller 'ppo'; known: {known}"):
         make_controller("ppo", HAND)
 
 

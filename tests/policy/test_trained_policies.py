@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from knuckle.hardware.spec.hands import hand_spec
 from knuckle.policy.evaluation import evaluate
 from knuckle.policy.evaluation_report import figures_of
 from knuckle.policy.learned.learned_policy import LearnedPolicy
+from knuckle.policy.learned.policy_card import CARD
 from knuckle.policy.learned.policy_folder import TRAINED, trained_names
 from knuckle.policy.learned.warm_start import read_learner
 from knuckle.policy.reorient_task import ReorientTask
@@ -19,7 +22,8 @@ def test_there_is_one_for_the_hand_of_the_demo() -> None:
 
 @pytest.mark.parametrize("name", trained_names())
 def test_it_is_small_has_scores_and_names_no_path(name: str) -> None:
-    policy = LearnedPolicy(hand_spec("dclaw3"), TRAINED / name)
+    hand = json.loads((TRAINED / name / CARD).read_text())["config"]["hand"]
+    policy = LearnedPolicy(hand_spec(hand), TRAINED / name)
     assert policy.card.scores and policy.card.data and policy.card.licence
     assert sum(file.stat().st_size for file in (TRAINED / name).iterdir()) < 2_000_000
     assert not any(root in (TRAINED / name / "card.json").read_text() for root in ("/tmp", "/home", "/work"))

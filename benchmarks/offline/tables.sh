@@ -2,8 +2,8 @@
 # The tables of docs/experiments/2026-11-27-offline-learners.md: sh benchmarks/offline/tables.sh NAME [MINUTES]
 #
 # One table, for MINUTES (14) at most; the same line goes on where it was stopped, a seed of every learner after the
-# other, and prints the table when all are done. SEEDS (5) runs of each learner. KNUCKLE_DATA as always. Where data and
-# steps are few, networks have 128 units and targets follow by a tau at which values settle in those steps.
+# other, and prints the table when all are done. SEEDS (5) runs of each learner. KNUCKLE_DATA as always. Networks
+# have 128 units; where data and steps are few, targets follow by a tau at which values settle in those steps.
 set -eu
 export OMP_NUM_THREADS=1
 limit="${2:-14}m"

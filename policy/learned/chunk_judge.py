@@ -3,8 +3,8 @@
 A learned policy proposes whole ways to turn the object, and does not know which of them holds on to this object in this
 posture; a simulation of a second each does. After each third of it the worse half is given up: of nine that costs 0.56
 of simulating all to the end, and what is chosen has 0.93 of what the best gains. It is the planner's own simulation,
-with a fourth to an eighth of its candidates and a fourth of its decisions. It needs the object's model and its full
-state, as the planner does.
+with a fifth of its candidates and a fourth of its decisions. It needs the object's model and its full state, as the
+planner does.
 """
 
 from __future__ import annotations

@@ -65,7 +65,7 @@ class Envelope:
 
         Unless given, a goal may lie as far off as the policy's speed goes in one and a quarter control cycles and the
         joint in 0.1 s, may move as fast as a full reversal of both and a third, and as far at once as in one and a
-        half control cycles.
+        half control cycles. A command's goals come at once: a control cycle before a servo that moved evenly.
         """
         turn = 4096 / (2.0 * math.pi)
         servos = {}
@@ -78,7 +78,7 @@ class Envelope:
             servos[joint.servo_id] = Bounds(
                 min(ends) - 1.0, max(ends) + 1.0, off * turn, at_once * turn, fast * turn, current
             )
-        return cls(servos)
+        return cls(servos, cycle_s=cls.cycle_s + 1.0 / hand.control_rate_hz)
 
 
 @dataclass(frozen=True)

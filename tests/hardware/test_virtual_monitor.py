@@ -21,13 +21,13 @@ BYTES = st.one_of(st.binary(max_size=30), st.lists(st.sampled_from([0xFF, 0xFD, 
 
 
 class Watched:
-    """A bus that a monitor watches, in virtual time: 0.2 rad a write and 10 rad/s are allowed, 350 units of current."""
+    """A bus that a monitor watches, in virtual time: 0.2 rad a write and 5 rad/s are allowed, 350 units of current."""
 
     def __init__(self) -> None:
         hand = dclaw()
         self.plant = LaggingJoints(hand)
         self.bus = VirtualBus(hand, self.plant, XM430_W210)
-        envelope = Envelope.of_hand(hand, reach=1.0, step=0.2, speed=10.0, current=350)
+        envelope = Envelope.of_hand(hand, reach=1.0, step=0.2, speed=5.0, current=350)
         self.monitor = ServoMonitor(envelope, self.bus.truth())
         self.bus.taps.append(self.monitor.observe)
         self.now_ns = 0

@@ -24,7 +24,7 @@ from knuckle.hardware.spec.contracts import HandCommand, HandState
 from knuckle.hardware.spec.dclaw import dclaw
 from knuckle.hardware.spec.dynamixel_table import WATCHDOG_EXPIRED
 from knuckle.hardware.spec.hand_spec import Array, HandSpec
-from knuckle.hardware.virtual.monitor import Envelope, ServoMonitor
+from knuckle.hardware.virtual.monitor import GOAL_POSITION, Envelope, ServoMonitor
 
 SPEC = dclaw(3)
 MS = 1_000_000
@@ -185,6 +185,24 @@ def test_an_action_out_of_range_is_clamped_on_the_bytes(bench, far):
     bench.cycles(80)
     assert bench.state is State.ARMED
     assert bench.hand.status().clamped > clamped
+    assert bench.monitor.unsafe_writes == 0, bench.monitor.violations()[:3]
+
+
+@pytest.mark.parametrize("late_cycles", [0, 2])
+def test_full_reversals_of_a_finger_that_is_stuck_are_within_the_limiter_and_the_monitor_agrees(bench, late_cycles):
+    bench.wire.fault("servo:11 stuck")
+    bench.targets = lambda q: q + 3.0 * (-1.0 if bench.count // ROUND % 2 else 1.0)
+
+    def late(state: HandState) -> HandCommand:
+        stamp = state.stamp_ns - 10 * late_cycles * MS
+        until = state.stamp_ns + round(1e9 / SPEC.control_rate_hz)
+        return bench.hand.command(SPEC.joint_names, bench.targets(state.q), stamp, until, bench.lease, bench.now)
+
+    bench.command = late
+    bench.cycles(80)
+    assert bench.state is State.ARMED
+    goals = [write.value for write in bench.monitor.writes(GOAL_POSITION) if write.servo == 11]
+    assert np.ptp(goals[-2 * ROUND :]) > 350
     assert bench.monitor.unsafe_writes == 0, bench.monitor.violations()[:3]
 
 

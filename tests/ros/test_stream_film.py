@@ -97,6 +97,24 @@ def test_what_cannot_be_played_is_said_in_one_line(
     assert "Traceback" not in said
 
 
+def test_help_says_that_a_folder_of_films_is_played(capfd: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["stream", "--help"])
+    assert "MOT" in (said := capfd.readouterr().out)
+    assert "KITTI" in said
+
+
+def test_a_folder_without_films_is_not_taken_for_a_missing_file(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "empty").mkdir()
+    assert main(["stream", str(tmp_path), "--fast"]) == 2
+    said = capfd.readouterr().err.strip()
+    assert "a folder without films" in said
+    assert "KITTI" in said
+    assert "\n" not in said
+
+
 def test_a_broken_film_is_named_with_its_line(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     write_mot(tmp_path / "broken", [[1, 1, 5, 5, 10, 20, 1, 1, 1], [2, 1, 5, 5, -10, 20, 1, 1, 1]])
     assert main(["stream", str(tmp_path / "broken"), "--fast"]) == 2

@@ -39,11 +39,18 @@ _SILENCE_S = 10.0
 class StreamConfig:
     """Estimate from a stream: a recording that is played at its own rate, or with --model live topics.
 
-    Without --model the orientation of an IMU, by a classical filter. With it what the model was trained for.
+    Without --model the orientation of an IMU, by a classical filter. With it what the model was trained for. A folder
+    of MOT sequences or KITTI's tracking data is a film of boxes: played as detections, tracked and forecast, with
+    options of its own (knuckle stream FOLDER --help).
     """
 
     file: Annotated[
-        str, arg(metavar="FILE", help="BROAD trial (.mat), .csv, .mcap, or a skin's stroke; live without"), Positional
+        str,
+        arg(
+            metavar="FILE",
+            help="BROAD trial (.mat), .csv, .mcap, a skin's stroke, or a MOT or KITTI folder; live without",
+        ),
+        Positional,
     ] = ""
     model: str = setting("", "a trained model: its name, or the folder of a run or a model")
     fast: bool = setting(False, "run the same code without waiting and without the bus: the same estimates")
@@ -80,6 +87,9 @@ def stream(argv: list[str]) -> int:
     if not config.file:
         right = "FILE, or --model NAME to run a trained model on live topics"
         raise InputError("neither a recording nor a model", where="knuckle stream", right=right)
+    if Path(config.file).is_dir():
+        right = "a MOT sequence, a folder of several, or KITTI's tracking folder with label/"
+        raise InputError("a folder without films or a recording", where=config.file, right=right)
     recording = imu_file.load(Path(config.file)).part(config.start, config.seconds)
     require_si(recording)
     result = _fast(recording, config.estimator) if config.fast else _live(config, recording)

@@ -10,9 +10,9 @@ Array = NDArray[np.float64]
 LEVELS = (0.5, 0.9)
 
 
-def coverage(squared: Array, targets: int, temperature: float) -> dict[float, float]:
+def coverage(squared: Array, targets: int) -> dict[float, float]:
     """Share of squared Mahalanobis distances (n,) inside the ellipsoid of each of `LEVELS`, ideally the level."""
-    bounds = {level: float(chi2.ppf(level, targets)) * temperature**2 for level in LEVELS}
+    bounds = {level: float(chi2.ppf(level, targets)) for level in LEVELS}
     return {level: float(np.mean(squared <= bound)) if len(squared) else np.nan for level, bound in bounds.items()}
 
 

@@ -16,6 +16,7 @@ from knuckle.sensors.hiss.model_files import SensorModel
 from knuckle.sensors.hiss.pieces import whole
 from knuckle.sensors.hiss.predict import outputs
 from knuckle.sensors.hiss.splits import Split
+from knuckle.sensors.hiss.spread import Misses
 from knuckle.sensors.hiss.trial import Trial
 from knuckle.sensors.hiss.unit_check import require_scale
 
@@ -25,8 +26,8 @@ PARTS = ("unseen", "validation", "test", "all")
 
 @dataclass(frozen=True)
 class TrialScore:
-    """One trial: ``squared`` errors (n, T) in the task's units and ``distances`` (n,), both over scored targets;
-    ``mean`` and ``deviation`` (K, T) of all estimates and ``targets`` (K, T) beside them, to be drawn."""
+    """One trial: ``squared`` errors (n, T) in the task's units and ``distances`` (n,) by the covariance, both over
+    scored targets; ``mean`` and ``deviation`` (K, T) of all estimates and ``targets`` (K, T) beside, to be drawn."""
 
     name: str
     group: str
@@ -70,14 +71,15 @@ def score(model: SensorModel, trials: Sequence[Trial]) -> list[TrialScore]:
     for trial, piece, raw in zip(trials, pieces, outputs(model.network, pieces), strict=True):
         z, lower = gaussian_factors.factors(raw)
         mean = card.targets.back(z)
-        deviation = card.temperature * card.targets.scale * np.sqrt(np.square(lower).sum(axis=-1))
+        deviation = card.spread.factor(z)[:, None] * card.targets.scale * np.sqrt(np.square(lower).sum(axis=-1))
         kept = piece.scored
+        off = gaussian_factors.distances(raw[kept], card.targets(piece.targets[kept]))
         scores.append(
             TrialScore(
                 name=trial.name,
                 group=trial.group,
                 squared=np.square(mean - piece.targets)[kept],
-                distances=gaussian_factors.distances(raw[kept], card.targets(piece.targets[kept])),
+                distances=card.spread.distances(Misses(off, np.linalg.norm(z[kept], axis=-1))),
                 mean=mean,
                 deviation=deviation,
                 targets=piece.targets,
@@ -92,7 +94,7 @@ def figures_of(scores: Sequence[TrialScore], model: SensorModel) -> dict[str, fl
     targets = model.card.channels.targets
     found = {"mse": float(squared.mean())}
     found |= {f"rmse_{entry.name}": float(np.sqrt(squared[:, k].mean())) for k, entry in enumerate(targets)}
-    covered = coverage(np.concatenate([s.distances for s in scores]), len(targets), model.card.temperature)
+    covered = coverage(np.concatenate([s.distances for s in scores]), len(targets))
     found |= {f"coverage_{round(100 * level)}": share for level, share in covered.items()}
     still = np.concatenate(
         [np.square(s.targets - model.card.targets.mean)[np.isfinite(s.targets).all(axis=1)] for s in scores]

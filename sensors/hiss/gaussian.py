@@ -1,7 +1,8 @@
 """Each estimate is a mean and a covariance: how they stand in the network's output, their loss, their coverage.
 
 For T targets the network gives P = T + T (T + 1) / 2 numbers, in units of the normalised targets: the mean, the logs of
-the diagonal of a lower triangular L, and what is below it, row by row; the covariance is temperature^2 L L'.
+the diagonal of a lower triangular L, and what is below it, row by row; the covariance is L L' times the square of
+`spread.Spread`'s factor.
 
 The mean is learned by its squared error alone, as in the paper, so that a hierarchy and its rivals are compared by
 what they were trained for; the covariance by the Gaussian likelihood of the residual with the mean held fixed, which

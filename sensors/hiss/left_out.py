@@ -2,26 +2,25 @@
 
 A temperature that is fitted on one left-out kind (the validation part) says nothing of another. So each group that
 teaches is left out in turn: as many shorter trainings on the others, stopped by the same validation part, each judged
-on the group that it never saw. What mends the covariance is then the widest factor of all kinds that were left out:
-with K of them, a new kind that is drawn as they were needs no wider one with probability K / (K + 1).
+on the group that it never saw. What mends the covariance is then a spread (`spread.py`) that grows with the estimate as
+those misses did, with the widest temperature that one of the groups needs: with K of them, a new kind that is drawn as
+they were needs no wider one with probability K / (K + 1).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
 from rich.console import Console
 
-from knuckle.core.errors import InputError
 from knuckle.sensors.hiss import gaussian_factors
-from knuckle.sensors.hiss.coverage import temperature_of
 from knuckle.sensors.hiss.pieces import whole
-from knuckle.sensors.hiss.predict import Array, outputs
+from knuckle.sensors.hiss.predict import outputs
 from knuckle.sensors.hiss.run_folder import RunFolder
 from knuckle.sensors.hiss.splits import Parts, groups_that_teach
+from knuckle.sensors.hiss.spread import Misses
 from knuckle.sensors.hiss.tasks import Task
 from knuckle.sensors.hiss.train_command import learn
 from knuckle.sensors.hiss.train_config import Training
@@ -32,27 +31,25 @@ FOLDER = "left-out"
 """Where the runs of the shorter trainings are, within the run's folder."""
 
 
-def distances(trainer: Trainer, trials: tuple[Trial, ...]) -> Array:
-    """Squared Mahalanobis distances (n,) of the scored targets of ``trials`` under the trainer's model as it is."""
+def misses(trainer: Trainer, trials: tuple[Trial, ...]) -> Misses:
+    """How far off the trainer's model, as it is, is on the scored targets of ``trials``."""
     pieces = [whole(trial, trainer.read(trial), trainer.training.look_ahead) for trial in trials]
     raws = outputs(trainer.model, pieces)
-    return np.concatenate(
-        [
-            gaussian_factors.distances(raw[p.scored], trainer.targets(p.targets[p.scored]))
-            for raw, p in zip(raws, pieces, strict=True)
-        ]
-    )
+    raw = np.concatenate([own[p.scored] for own, p in zip(raws, pieces, strict=True)])
+    targets = np.concatenate([p.targets[p.scored] for p in pieces])
+    size = np.linalg.norm(gaussian_factors.factors(raw)[0], axis=-1)
+    return Misses(gaussian_factors.distances(raw, trainer.targets(targets)), size)
 
 
-def distances_left_out(
+def misses_left_out(
     training: Training, task: Task, parts: Parts, epochs: int, folder: RunFolder, console: Console
-) -> dict[str, Array]:
-    """`distances` of each group of ``parts.train`` under a model of ``epochs`` epochs that was trained on the others.
+) -> dict[str, Misses]:
+    """`misses` of each group of ``parts.train`` under a model of ``epochs`` epochs that was trained on the others.
 
     Each training has a run of its own below ``folder`` and goes on after a kill.
     """
     short = replace(training, learn=replace(training.learn, epochs=epochs, patience=epochs))
-    found: dict[str, Array] = {}
+    found: dict[str, Misses] = {}
     for group in groups_that_teach(parts):
         rest = replace(parts, train=tuple(t for t in parts.train if t.group != group))
         trainer = Trainer(short, task.channels, rest, task.augment, task.candidates, task.prior)
@@ -64,17 +61,5 @@ def distances_left_out(
         console.print(f"without {group}:", soft_wrap=True)
         learn(trainer, run, math.inf, console)
         trainer.restore_best()
-        found[group] = distances(trainer, tuple(t for t in parts.train if t.group == group))
+        found[group] = misses(trainer, tuple(t for t in parts.train if t.group == group))
     return found
-
-
-def widest(squared: Mapping[str, Array], targets: int) -> tuple[str, float]:
-    """The group that needs the widest temperature, and that temperature; groups without a scored target are passed by.
-
-    InputError where none has one.
-    """
-    factors = {group: temperature_of(own, targets) for group, own in squared.items() if len(own)}
-    if not factors:
-        raise InputError("no target is scored", where="--left_out", right="recordings with movement")
-    group = max(factors, key=factors.__getitem__)
-    return group, factors[group]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -12,6 +13,7 @@ from knuckle.core.errors import InputError
 from knuckle.sensors.hiss import normaliser
 from knuckle.sensors.hiss.choice import Choice, choice_of
 from knuckle.sensors.hiss.normaliser import Normaliser
+from knuckle.sensors.hiss.spread import Spread
 from knuckle.sensors.hiss.train_config import Training, training_of
 from knuckle.sensors.hiss.trial import Channels
 
@@ -35,7 +37,7 @@ class SensorCard:
     channels: Channels
     inputs: Normaliser
     targets: Normaliser
-    temperature: float
+    spread: Spread
     seen: frozenset[str]
     choice: Choice | None
 
@@ -60,7 +62,8 @@ def read_card(folder: Path) -> SensorCard:
     training = training_of(card.config.get("training", {}), where=where)
     width = training.features.width(len(card.observations))
     try:
-        temperature = float(card.config["temperature"])
+        temperature, growth = float(card.config["temperature"]), card.config.get("growth")
+        spread = Spread(temperature, math.inf if growth is None else float(growth))
         seen = frozenset(str(name) for name in card.config["seen"])
         candidates = tuple(str(name) for name in card.config.get("candidates", ()))
         facts = card.normaliser["input"], card.normaliser["target"]
@@ -68,6 +71,8 @@ def read_card(folder: Path) -> SensorCard:
         raise InputError(f"the card is incomplete ({error})", where=where, right="a card of this version") from error
     if not 0.0 < temperature < 1e6:
         raise InputError(f"a temperature of {temperature:g}", where=where, right="a number above 0")
+    if not spread.growth > 0.0:
+        raise InputError(f"a growth of {spread.growth:g}", where=where, right="a number above 0, or null")
     channels = Channels(card.observations, card.actions, card.rate_hz)
     inputs = normaliser.from_card(facts[0], width, where=where)
     targets = normaliser.from_card(facts[1], len(card.actions), where=where)
@@ -77,7 +82,7 @@ def read_card(folder: Path) -> SensorCard:
         channels=channels,
         inputs=inputs,
         targets=targets,
-        temperature=temperature,
+        spread=spread,
         seen=seen,
         choice=choice_of(candidates, channels, inputs, targets, where=where),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -20,6 +21,7 @@ from knuckle.sensors.hiss.model import Flat, Hiss, build, parameters_of
 from knuckle.sensors.hiss.model_card import CARD, KIND, WEIGHTS, SensorCard, read_card
 from knuckle.sensors.hiss.model_name import model_name
 from knuckle.sensors.hiss.splits import Parts
+from knuckle.sensors.hiss.spread import Spread
 from knuckle.sensors.hiss.tasks import Task
 from knuckle.sensors.hiss.trainer import Trainer
 
@@ -37,7 +39,7 @@ def save_model(
     trainer: Trainer,
     task: Task,
     parts: Parts,
-    temperature: float,
+    spread: Spread,
     scores: Mapping[str, Mapping[str, float]],
 ) -> Card:
     """Write weights and card of the trainer's model, the card last: it vouches for the rest."""
@@ -54,7 +56,8 @@ def save_model(
             "kind": KIND,
             "training": trainer.training.facts(),
             "candidates": list(trainer.candidates),
-            "temperature": temperature,
+            "temperature": spread.temperature,
+            "growth": spread.growth if math.isfinite(spread.growth) else None,
             "exported": exported,
             "parity": parity,
             "not_exported": problem,

@@ -58,7 +58,7 @@ def errors_of(trace: Trace, playback: Playback, card: SensorCard) -> dict[str, f
     for k, entry in enumerate(card.channels.targets):
         found[f"rmse_{entry.name}"] = float(np.sqrt(np.mean(np.square(error[:, k]))))
     distances = np.einsum("kt,kt->k", error, np.linalg.solve(trace.covariance[kept], error[..., None])[..., 0])
-    shares = coverage(distances, error.shape[1], 1.0)
+    shares = coverage(distances, error.shape[1])
     return found | {f"coverage_{round(100 * level)}": share for level, share in shares.items()}
 
 

@@ -56,7 +56,7 @@ class SensorStream:
             return None
         out, choice = raw.astype(np.float64), self.card.choice
         z, lower = factors(out if choice is None else choice.settle(out, read.astype(np.float64)))
-        scaled = self.card.temperature * self.card.targets.scale[:, None] * lower
+        scaled = self.card.spread.factor(z) * self.card.targets.scale[:, None] * lower
         return StateEstimate(stamp_ns - self._late_ns, self.card.targets.back(z), scaled @ scaled.T)
 
     def state(self) -> bytes:

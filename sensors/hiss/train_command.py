@@ -80,7 +80,7 @@ def train_hiss(argv: list[str]) -> int:
     import torch
 
     from knuckle.sensors.hiss.finish import leave_model
-    from knuckle.sensors.hiss.left_out import distances_left_out
+    from knuckle.sensors.hiss.left_out import misses_left_out
     from knuckle.sensors.hiss.trainer import Trainer
 
     torch.set_num_threads(config.threads)
@@ -99,7 +99,7 @@ def train_hiss(argv: list[str]) -> int:
         raise
     left_out = None
     if config.left_out:
-        left_out = distances_left_out(training, task, parts, config.left_out, folder, console)
+        left_out = misses_left_out(training, task, parts, config.left_out, folder, console)
     leave_model(trainer, folder, task, parts, console, left_out)
     return 0
 

@@ -57,10 +57,10 @@ def test_the_covariance_does_not_move_the_mean() -> None:
 def test_a_temperature_mends_coverage(factor: float) -> None:
     squared = factor**2 * np.random.default_rng(0).chisquare(3, 20_000)
     assert temperature_of(squared, 3) == pytest.approx(factor, rel=0.02)
-    mended = coverage(squared, 3, temperature_of(squared, 3))
+    mended = coverage(squared / temperature_of(squared, 3) ** 2, 3)
     assert mended[0.5] == pytest.approx(0.5, abs=0.02)
     assert mended[0.9] == pytest.approx(0.9, abs=0.02)
-    assert coverage(np.full(4, chi2.ppf(0.7, 3)), 3, 1.0) == {0.5: 0.0, 0.9: 1.0}
+    assert coverage(np.full(4, chi2.ppf(0.7, 3)), 3) == {0.5: 0.0, 0.9: 1.0}
 
 
 def test_intervals_hold_the_mean_and_see_a_paired_difference() -> None:

@@ -61,7 +61,7 @@ def test_streamed_estimates_are_those_of_the_whole_sequence(tmp_path: Path, mode
     for k, estimate in enumerate(estimates):
         assert estimate.stamp_ns == 20_000_000 * (10 * k + 9)
         np.testing.assert_allclose(estimate.mean, whole.card.targets.back(z[k]), atol=1e-5)
-        factor = whole.card.temperature * scale[:, None] * lower[k]
+        factor = whole.card.spread.factor(z[k]) * scale[:, None] * lower[k]
         np.testing.assert_allclose(estimate.covariance, factor @ factor.T, atol=1e-5, rtol=1e-4)
 
 

@@ -32,7 +32,8 @@ class CentreFilter:
     def __init__(self, stamp_ns: int, centre: Array, config: CentreConfig = CentreConfig(), unit: float = 1.0) -> None:
         self.stamp_ns = stamp_ns
         self.centre, self.velocity = np.array(centre, dtype=np.float64), np.zeros(3)
-        self.noise, self._density = (unit * config.noise_m) ** 2, (unit * config.wander) ** 2
+        self._config = config
+        self.rescale(unit)
         # Of position, of both, of velocity: the same for all three axes, which are seen alike and never mixed.
         self._pp, self._pv, self._vv = self.noise, 0.0, (unit * config.speed) ** 2
 
@@ -45,6 +46,10 @@ class CentreFilter:
     def velocity_variance(self) -> float:
         """The variance of each coordinate of ``velocity``."""
         return self._vv
+
+    def rescale(self, unit: float) -> None:
+        """Count lengths of the config in ``unit`` from now on: a thing of an image grows as it comes near."""
+        self.noise, self._density = (unit * self._config.noise_m) ** 2, (unit * self._config.wander) ** 2
 
     def go(self, stamp_ns: int) -> None:
         """Predict to ``stamp_ns``; a time before that of the state changes nothing."""

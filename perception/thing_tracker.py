@@ -120,13 +120,13 @@ class ThingTracker:
         taken = iou(told.boxes[rows], plan).argmax(axis=1) if len(rows) else rows
         for row, thing in zip(rows, taken, strict=True):
             track, centre, size = int(told.ids[row]), given.centres[thing], given.sizes[thing]
-            known = self._known.get(track)
+            known, unit = self._known.get(track), 1.0 if self._in_space else float(size[:2].mean()) / THING_M
             if known is None:
-                unit = 1.0 if self._in_space else float(size[:2].mean()) / THING_M
                 motion = CentreFilter(told.stamp_ns, centre, self._centre, unit)
                 known = self._known[track] = _Known(motion, centre, size, 0.0, told.stamp_ns)
             else:
                 known.motion.go(told.stamp_ns)
+                known.motion.rescale(unit)
                 known.motion.see(centre)
             known.centre, known.size, known.seen_ns = centre, size, told.stamp_ns
             known.score = float(given.scores[thing])

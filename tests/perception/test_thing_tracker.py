@@ -137,6 +137,23 @@ def test_boxes_of_an_image_are_followed_as_they_are() -> None:
     assert told.sizes[0].tolist() == [40.0, 80.0, 0.0]
 
 
+@pytest.mark.parametrize("growth", [1.02, 1.0, 0.98])
+def test_a_box_that_comes_near_or_goes_away_is_as_uncertain_as_it_is_large_now(growth: float) -> None:
+    tracker, rng, off = ThingTracker(0.1, in_space=False), np.random.default_rng(3), []
+    for k in range(120):
+        size = 60.0 * growth**k
+        truth = 300.0 + 0.5 * np.sin(k / 9.0) * size
+        seen = np.array([[truth + 0.05 * size * rng.standard_normal(), 200.0, 0.0]])
+        told = tracker.push(
+            Things(round(k * 1e8), "image", seen, np.array([[size, size, 0.0]]), np.array([0.9]), ("1",))
+        )
+        assert told is not None
+        if k >= 60 and len(told):
+            off.append((told.centres[0, 0] - truth) / np.sqrt(told.centre_variance[0]))
+    assert len(off) == 60
+    assert 0.5 < np.sqrt(np.mean(np.square(off))) < 1.5
+
+
 @given(seed=st.integers(0, 2**20), steps=st.integers(1, 6))
 @settings(max_examples=25, deadline=None)
 def test_the_filter_is_that_of_the_matrices_and_does_not_care_how_time_is_cut(seed: int, steps: int) -> None:

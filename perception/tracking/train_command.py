@@ -55,6 +55,7 @@ class TrainTracker:
     frames: int = setting(0, "first frames of each film; all where 0", low=0, high=1_000_000)
     tune_frames: int = setting(150, "frames of each film that is tuned on", low=20, high=100_000)
     tune_films: int = setting(4, "films that are tuned on", low=1, high=1000)
+    tune_all: bool = setting(False, "every setting of every model anew, also of those that are dear to run")
     minutes: float = setting(0.0, "CPU-minutes after which training pauses, 0: no bound", low=0.0, high=1e5)
     set: str = setting("", "settings that differ: fit.updates=2000,mtp.width=64,trackssm.decoder=6")
     seed: int = setting(0, "seed of everything that is drawn", low=0, high=2**31 - 1)
@@ -267,6 +268,8 @@ class _Work:
         # What a filter thinks of its own errors counts in learned association as it does not in overlaps.
         after_link = (*TUNED_AFTER_LINK, *rival(name).choices)
         only = after_link if is_linked(name) else TUNED_AFTER_RIDGE if learned else EVERY_SETTING
+        if self.config.tune_all and not is_linked(name):
+            return untuned(name), EVERY_SETTING
         if name in models:
             return from_json(models[name], name, where), only
         # What is dear to run begins where the ridge map ended, and learned association where the same motion did.

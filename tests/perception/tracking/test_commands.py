@@ -67,6 +67,15 @@ def test_a_run_leaves_weights_with_cards_and_tuned_settings_that_evaluation_take
     assert (tmp_path / "p.svg").read_text().startswith("<svg")
 
 
+def test_every_setting_of_a_learned_model_is_tried_as_often_as_the_linear_maps_where_asked(
+    trained: Path, tmp_path: Path
+) -> None:
+    words = ["--data", "simulated-players", "--weights", str(trained / "weights"), "--run", str(tmp_path), *TINY]
+    assert train_tracker([*words, "--parts", "tuned", "--models", "ridge+mtp", "--tune-all"]) == 0
+    models = json.loads((tmp_path / "weights" / "tuned.json").read_text())["models"]
+    assert models["mtp"]["tried"] == models["ridge"]["tried"] > 20
+
+
 def test_folders_of_several_trainings_count_as_one_sample_of_each_model(trained: Path, tmp_path: Path) -> None:
     words = ["--data", "simulated-players", "--frames", "30", "--seeds", "1", "--models", "last+ridge"]
     own, shipped = str(trained / "weights"), str(SHIPPED)

@@ -8,11 +8,14 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 from stable_baselines3 import PPO
+from stable_baselines3.common.buffers import RolloutBuffer
 from stable_baselines3.common.logger import Logger
 from stable_baselines3.common.running_mean_std import RunningMeanStd
+from stable_baselines3.common.utils import explained_variance
 from stable_baselines3.common.vec_env import VecNormalize
 from torch import nn
 
+from knuckle.policy.learned.block_update import BlockUpdate, Loss
 from knuckle.policy.learned.onnx_graph import Normaliser
 from knuckle.policy.learned.smooth_noise import SmoothGaussian
 from knuckle.policy.learned.symmetric_policy import SymmetricPolicy, TurnedNetworks, TurnedNormalize
@@ -96,16 +99,32 @@ class AdaptivePpo(PPO):
         self.noise = SmoothGaussian(int(self.policy.log_std.numel()), config.noise_correlation)
         if config.noise_correlation > 0.0:
             self.policy.action_dist = self.noise
+        self.blocks = BlockUpdate(self.policy)
 
     def train(self) -> None:
-        """One update by what was collected; then the learning rate of the next, and the most noise that it may have."""
-        super().train()
+        """One update by what was collected; then the learning rate of the next, and the most noise that it may have.
+
+        The update is that of `stable_baselines3.PPO.train`, see `BlockUpdate`.
+        """
+        config, buffer = self.config, cast(RolloutBuffer, self.rollout_buffer)
+        self._update_learning_rate(self.policy.optimizer)
+        loss = Loss(config.clip, config.value, config.entropy, config.gradient_norm)
+        figures: dict[str, Any] = self.blocks.train(buffer, config.epochs, self.batch_size, loss)
+        self._n_updates += config.epochs
+        figures["explained_variance"] = explained_variance(buffer.values.ravel(), buffer.returns.ravel())
+        figures["std"] = float(self.policy.log_std.detach().exp().mean())
+        figures |= {"n_updates": self._n_updates, "clip_range": config.clip}
+        for name, value in figures.items():
+            self.logger.record(f"train/{name}", value)
         self.policy.log_std.data.clamp_(max=self.most_log_std)
         change = float(self.logger.name_to_value["train/approx_kl"])
         if change > 2.0 * self.config.kl:
             self.rate = max(self.rate / STEP, self.config.rate_low)
         elif change < 0.5 * self.config.kl:
             self.rate = min(self.rate * STEP, self.config.rate_high)
+
+    def _update_info_buffer(self, infos: list[dict[str, Any]], dones: NDArray[np.bool_] | None = None) -> None:
+        """Nothing: `Tally` counts the episodes."""
 
     @property
     def most_log_std(self) -> float:

@@ -53,7 +53,7 @@ class NetFit:
         begun = time.process_time()
         config = self.config
         rng = np.random.default_rng([self.seed, self.done])
-        tracks = UnrolledTracks(self.windows, self.history, config.batch, rng)
+        tracks = UnrolledTracks(self.windows, self.history, config.batch, rng, config.noise)
         total, count = 0.0, min(config.round, config.updates - self.done)
         learner: Learner = self.net  # type: ignore[assignment]
         for _ in range(count):

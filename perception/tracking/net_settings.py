@@ -18,6 +18,7 @@ class FitConfig:
     decay: float = setting(0.01, "weight decay", low=0.0, high=1.0)
     warm: int = setting(50, "updates over which steps grow", low=0, high=100_000)
     clip: float = setting(1.0, "largest norm of a gradient", low=1e-3, high=1e3)
+    noise: float = setting(0.05, "noise of the boxes seen, share of their size; of ridge too", low=0.0, high=0.5)
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from knuckle.perception.tracking.boxes import Array
+from knuckle.perception.tracking.detection_recipe import NOISE
 from knuckle.perception.tracking.mtp_net import MtpNet
 from knuckle.perception.tracking.net_fit import NetFit
 from knuckle.perception.tracking.net_settings import FitConfig, MtpConfig, TrackSsmConfig
@@ -39,8 +40,8 @@ def start(net: MtpNet | TrackSsmNet, windows: Array, config: FitConfig, seed: in
     rows = net.config.history
     if rows <= HISTORY:
         rng = np.random.default_rng(seed)
-        step = RidgeMotion(1.0, fit_ridge(windows, rng)).step
-        tracks = UnrolledTracks(windows, HISTORY, SAMPLED_TRACKS, rng)
+        step = RidgeMotion(1.0, fit_ridge(windows, rng, noise=config.noise)).step
+        tracks = UnrolledTracks(windows, HISTORY, SAMPLED_TRACKS, rng, config.noise)
         features, target = sampled(tracks, step, SAMPLED_STEPS)
         x = features[:, -rows:].reshape(len(features), -1).astype(np.float64)
         x = np.concatenate([x, np.ones((len(x), 1))], axis=1)
@@ -51,7 +52,7 @@ def start(net: MtpNet | TrackSsmNet, windows: Array, config: FitConfig, seed: in
     return NetFit(net, windows, net.config.history, config, seed)
 
 
-def exported(net: MtpNet | TrackSsmNet, windows: Array, seed: int) -> dict[str, Floats]:
+def exported(net: MtpNet | TrackSsmNet, windows: Array, seed: int, noise: float = NOISE) -> dict[str, Floats]:
     """The weights as numpy arrays; for TrackSSM also its rows of history and its errors over gaps."""
     tensors: dict[str, Any] = {key: value.detach().numpy() for key, value in net.state_dict().items()}
     if isinstance(net, TrackSsmNet):
@@ -59,5 +60,5 @@ def exported(net: MtpNet | TrackSsmNet, windows: Array, seed: int) -> dict[str, 
         some = windows[rng.permutation(len(windows))[:SPREAD_WINDOWS]]
         tensors["rows"] = np.array([net.config.history], dtype=np.float32)
         tensors["spread"] = np.ones((1, 4), dtype=np.float32)
-        tensors["spread"] = gap_spread(TrackSsmMotion(1.0, tensors).step, some, rng).astype(np.float32)
+        tensors["spread"] = gap_spread(TrackSsmMotion(1.0, tensors).step, some, rng, noise).astype(np.float32)
     return tensors

@@ -167,7 +167,7 @@ class _Work:
         from knuckle.perception.tracking.weights_folder import save_weights
 
         begun = time.process_time()
-        made = fit_ridge(self.windows(), np.random.default_rng(self.config.seed))
+        made = fit_ridge(self.windows(), np.random.default_rng(self.config.seed), noise=self.networks.fit.noise)
         tensors = {"maps": made.weights.astype(np.float32), "spread": made.spread.astype(np.float32)}
         cpu_s = round(time.process_time() - begun, 2)
         facts = {"cpu_s": cpu_s, "windows": len(self.windows())}
@@ -194,7 +194,7 @@ class _Work:
                 f"{name}: {fit.done} of {fit_config.updates} updates, loss {loss:.4f}, {fit.cpu_s:.0f} s"
             )
         if fit.complete:
-            self._export(name, fit, exported(net, self.windows(), config.seed))
+            self._export(name, fit, exported(net, self.windows(), config.seed, fit_config.noise))
         return fit.complete
 
     def link(self) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from knuckle.perception.tracking.boxes import Array, Flags, Ints
-from knuckle.perception.tracking.detection_recipe import DROPPED
+from knuckle.perception.tracking.detection_recipe import DROPPED, NOISE
 from knuckle.perception.tracking.grid_roll import Step
 from knuckle.perception.tracking.ridge_motion import moved, relative
 from knuckle.perception.tracking.track_features import Floats, track_features
@@ -24,10 +24,15 @@ MOST = 3.0
 
 
 class UnrolledTracks:
-    """``batch`` tracks at once out of ``windows`` (W, rows, 6); one that is at its end is replaced by another."""
+    """``batch`` tracks at once out of ``windows`` (W, rows, 6); one that is at its end is replaced by another.
 
-    def __init__(self, windows: Array, history: int, batch: int, rng: np.random.Generator) -> None:
-        self.windows, self.history, self.rng = windows, history, rng
+    ``noise`` is the detector's, as a share of a box's size.
+    """
+
+    def __init__(
+        self, windows: Array, history: int, batch: int, rng: np.random.Generator, noise: float = NOISE
+    ) -> None:
+        self.windows, self.history, self.rng, self.noise = windows, history, rng, noise
         rows = windows.shape[1]
         self.truth, self.observed = np.zeros((batch, rows, 4)), np.zeros((batch, rows, 4))
         self.scene, self.path = np.zeros((batch, rows, 2)), np.zeros((batch, history, 2))
@@ -67,7 +72,7 @@ class UnrolledTracks:
         drawn[mirrored, :, 0] *= -1.0
         drawn[mirrored, :, 4] *= -1.0
         truth, self.scene[rows] = drawn[..., :4], drawn[..., 4:]
-        self.truth[rows], self.observed[rows] = truth, noisy(truth, rng)
+        self.truth[rows], self.observed[rows] = truth, noisy(truth, rng, self.noise)
         self.hit[rows] = _hits(len(rows), truth.shape[1], rng)
         young = rng.random(len(rows)) < YOUNG
         self.length[rows] = np.where(young, rng.integers(1, h + 1, len(rows)), h)

@@ -116,6 +116,20 @@ def test_ridge_beats_the_last_box_and_a_straight_way_on_tracks_it_has_not_seen()
     assert errors[0] < 0.9 * min(errors[1:])
 
 
+def test_a_ridge_map_is_best_with_the_noise_that_it_was_fitted_for() -> None:
+    some = windows()
+    exact, noise = fit_ridge(some[:1000], np.random.default_rng(0), noise=0.005), 0.005
+    coarse = fit_ridge(some[:1000], np.random.default_rng(0))
+    seen, length, still = np.ones((500, 10), dtype=bool), np.full(500, 10), np.zeros((10, 2))
+    for own, other in ((exact, coarse), (coarse, exact)):
+        past, truth = noisy(some[1000:, :10, :4], np.random.default_rng(1), noise), some[1000:, 10, :4]
+        errors = [
+            np.abs(RidgeMotion(FRAME_S, one).step(past, seen, length, still) - truth).mean() for one in (own, other)
+        ]
+        assert errors[0] < 0.95 * errors[1]
+        noise = 0.05
+
+
 def test_a_ridge_map_does_not_depend_on_place_or_scale() -> None:
     some = windows(600)
     ridge = RidgeMotion(FRAME_S, fit_ridge(some, np.random.default_rng(0)))

@@ -43,8 +43,8 @@ case "${1:-}" in
             --set "$(all width=128 $few)$(all batch=128 $few)$(all rate=0.001 $few)$(all tau=0.05 iql td3-bc odice)odice.policy_width=128,odice.norm=false,odice.twin=false,iql.expectile=0.9,iql.beta=10" ;;
     hopper-medium | hopper-replay | hopper-medium-expert)
         four="bc iql td3-bc odice"
-        compare "$1" --task hopper --data "$1-v0" --steps 50000 --choice-steps 50000 --lambdas 0.5+0.55+0.6 \
-            --learners bc+iql+td3-bc+odice --set "$(all width=128 $four)odice.policy_width=128" ;;
+        compare "$1" --task hopper --data "$1-v0" --steps 50000 --lambdas "" --learners bc+iql+td3-bc+odice \
+            --set "$(all width=128 $four)odice.policy_width=128,odice.weight=exact" ;;
     *)
         echo "usage: tables.sh reorient|imitation|door|pointmaze|hopper-medium|hopper-replay|hopper-medium-expert [MINUTES]" >&2
         exit 2 ;;

@@ -8,7 +8,6 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 from stable_baselines3 import PPO
-from stable_baselines3.common.buffers import RolloutBuffer
 from stable_baselines3.common.logger import Logger
 from stable_baselines3.common.running_mean_std import RunningMeanStd
 from stable_baselines3.common.utils import explained_variance
@@ -100,16 +99,19 @@ class AdaptivePpo(PPO):
         if config.noise_correlation > 0.0:
             self.policy.action_dist = self.noise
         self.blocks = BlockUpdate(self.policy)
+        self.learned = (0.0, 0.0)
+        """Seconds of wall clock and of the processor that updates have taken, without what was collected for them."""
 
     def train(self) -> None:
         """One update by what was collected; then the learning rate of the next, and the most noise that it may have.
 
         The update is that of `stable_baselines3.PPO.train`, see `BlockUpdate`.
         """
-        config, buffer = self.config, cast(RolloutBuffer, self.rollout_buffer)
+        begun, used = time.perf_counter(), time.process_time()
+        config, buffer = self.config, self.rollout_buffer
         self._update_learning_rate(self.policy.optimizer)
         loss = Loss(config.clip, config.value, config.entropy, config.gradient_norm)
-        figures: dict[str, Any] = self.blocks.train(buffer, config.epochs, self.batch_size, loss)
+        figures: dict[str, Any] = self.blocks.train(buffer, config.epochs, self.batch_size, loss, np.random.permutation)
         self._n_updates += config.epochs
         figures["explained_variance"] = explained_variance(buffer.values.ravel(), buffer.returns.ravel())
         figures["std"] = float(self.policy.log_std.detach().exp().mean())
@@ -122,6 +124,8 @@ class AdaptivePpo(PPO):
             self.rate = max(self.rate / STEP, self.config.rate_low)
         elif change < 0.5 * self.config.kl:
             self.rate = min(self.rate * STEP, self.config.rate_high)
+        wall, cpu = self.learned
+        self.learned = wall + time.perf_counter() - begun, cpu + time.process_time() - used
 
     def _update_info_buffer(self, infos: list[dict[str, Any]], dones: NDArray[np.bool_] | None = None) -> None:
         """Nothing: `Tally` counts the episodes."""

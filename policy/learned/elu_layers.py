@@ -8,7 +8,6 @@ Needs extra ``learn``.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import cast
 
 import numpy as np
 import torch
@@ -74,4 +73,4 @@ class EluLayers:
 
 def linear_parts(network: nn.Module) -> list[nn.Linear]:
     """The linear layers of ``network``, the first one first."""
-    return [cast(nn.Linear, part) for part in network.modules() if isinstance(part, nn.Linear)]
+    return [part for part in network.modules() if isinstance(part, nn.Linear)]

@@ -85,6 +85,9 @@ COMMANDS: dict[str, Command] = {
         "identify the servos of a finger from its motions", "knuckle.identify_servos:calibrate_sysid"
     ),
     "bench sim": Command("time simulated worlds to learn in", "knuckle.sim.commands:bench_sim"),
+    "bench ppo": Command(
+        "the worlds' rate while PPO learns, beside bench sim's", "knuckle.policy.learned.bench_command:bench_ppo"
+    ),
     "bench tracker": Command(
         "time trackers on a crowd of boxes", "knuckle.perception.tracking.bench_command:bench_tracker"
     ),

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from knuckle.core.arguments import parse_arguments
 from knuckle.core.config import parse_pairs, setting
+from knuckle.policy.learned.matrix_threads import one_matrix_thread
 
 
 @dataclass(frozen=True)
@@ -17,7 +18,7 @@ class BenchPpo:
     preset: str = setting("quick", "one object and near goals, or all of them", choices=("quick", "full"))
     hand: str = setting("dclaw3", "the hand: dclaw3 or dclaw4")
     set: str = setting("", "settings that differ, as train reorient has them: epochs=2,width=64")
-    threads: int = setting(2, "threads of worlds and of torch", low=1, high=256)
+    threads: int = setting(2, "threads of worlds", low=1, high=256)
     warm_up: int = setting(10, "updates before those that are timed", low=0, high=10_000)
     repeats: int = setting(20, "updates that are timed", low=1, high=10_000)
     seed: int = setting(0, "seed of everything that is drawn", low=0, high=2**31 - 2)
@@ -27,6 +28,7 @@ class BenchPpo:
 def bench_ppo(argv: list[str]) -> int:
     """Run ``knuckle bench ppo``. Raises InputError for a name, number or folder that cannot be used."""
     config = parse_arguments(BenchPpo, argv, "knuckle bench ppo")
+    one_matrix_thread()
     from rich.console import Console
     from rich.table import Table
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from knuckle.core.arguments import parse_arguments
 from knuckle.core.config import parse_pairs, setting
 from knuckle.core.errors import InputError
+from knuckle.policy.learned.matrix_threads import one_matrix_thread
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -27,7 +28,7 @@ class TrainReorient:
     hand: str = setting("dclaw3", "the hand: dclaw3 or dclaw4")
     minutes: float = setting(0.0, "minutes of training in all, 0: the preset's", low=0.0, high=100_000.0)
     set: str = setting("", "settings that differ: worlds=512,rungs=yaw60+60,reward.energy=-0.02,done.steps=3")
-    threads: int = setting(2, "threads of worlds and of torch", low=1, high=256)
+    threads: int = setting(2, "threads of worlds", low=1, high=256)
     seed: int = setting(0, "seed of everything that is drawn", low=0, high=2**31 - 1)
     episodes: int = setting(50, "episodes of the protocol at the end", low=0, high=100_000)
     video: bool = setting(True, "film an episode at the end")
@@ -37,6 +38,7 @@ class TrainReorient:
 def train_reorient(argv: list[str]) -> int:
     """Run ``knuckle train reorient``. Raises InputError for a setting or a folder that cannot be used."""
     config = parse_arguments(TrainReorient, argv, "knuckle train reorient")
+    one_matrix_thread()
     from rich.console import Console
 
     from knuckle.policy.learned.run_folder import FAULTS, RunFolder

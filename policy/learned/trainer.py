@@ -43,7 +43,7 @@ class Trainer:
     def __init__(self, training: Training, *, fault_folder: Path, cache_folder: Path | None = None) -> None:
         self.training, ppo = training, training.ppo
         self.hand = hand_spec(training.hand, where="--hand")
-        torch.set_num_threads(1)
+        torch.set_num_threads(1)  # the threads are the worlds': see matrix_threads.py
         self.curriculum = Curriculum(
             training.rungs, promote_at=ppo.promote_at, newest_share=ppo.newest_share, window=ppo.window
         )

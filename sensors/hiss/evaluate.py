@@ -16,7 +16,7 @@ from knuckle.sensors.hiss.model_files import SensorModel
 from knuckle.sensors.hiss.pieces import whole
 from knuckle.sensors.hiss.predict import outputs
 from knuckle.sensors.hiss.splits import Split
-from knuckle.sensors.hiss.spread import Misses
+from knuckle.sensors.hiss.spread import misses_of
 from knuckle.sensors.hiss.trial import Trial
 from knuckle.sensors.hiss.unit_check import require_scale
 
@@ -73,13 +73,13 @@ def score(model: SensorModel, trials: Sequence[Trial]) -> list[TrialScore]:
         mean = card.targets.back(z)
         deviation = card.spread.factor(z)[:, None] * card.targets.scale * np.sqrt(np.square(lower).sum(axis=-1))
         kept = piece.scored
-        off = gaussian_factors.distances(raw[kept], card.targets(piece.targets[kept]))
+        misses = misses_of(raw[kept], card.targets(piece.targets[kept]))
         scores.append(
             TrialScore(
                 name=trial.name,
                 group=trial.group,
                 squared=np.square(mean - piece.targets)[kept],
-                distances=card.spread.distances(Misses(off, np.linalg.norm(z[kept], axis=-1))),
+                distances=card.spread.distances(misses),
                 mean=mean,
                 deviation=deviation,
                 targets=piece.targets,

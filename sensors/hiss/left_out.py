@@ -15,12 +15,11 @@ from dataclasses import replace
 import numpy as np
 from rich.console import Console
 
-from knuckle.sensors.hiss import gaussian_factors
 from knuckle.sensors.hiss.pieces import whole
 from knuckle.sensors.hiss.predict import outputs
 from knuckle.sensors.hiss.run_folder import RunFolder
 from knuckle.sensors.hiss.splits import Parts, groups_that_teach
-from knuckle.sensors.hiss.spread import Misses
+from knuckle.sensors.hiss.spread import Misses, misses_of
 from knuckle.sensors.hiss.tasks import Task
 from knuckle.sensors.hiss.train_command import learn
 from knuckle.sensors.hiss.train_config import Training
@@ -37,8 +36,7 @@ def misses(trainer: Trainer, trials: tuple[Trial, ...]) -> Misses:
     raws = outputs(trainer.model, pieces)
     raw = np.concatenate([own[p.scored] for own, p in zip(raws, pieces, strict=True)])
     targets = np.concatenate([p.targets[p.scored] for p in pieces])
-    size = np.linalg.norm(gaussian_factors.factors(raw)[0], axis=-1)
-    return Misses(gaussian_factors.distances(raw, trainer.targets(targets)), size)
+    return misses_of(raw, trainer.targets(targets))
 
 
 def misses_left_out(

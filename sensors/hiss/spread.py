@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from knuckle.core.errors import InputError
+from knuckle.sensors.hiss import gaussian_factors
 from knuckle.sensors.hiss.coverage import Array, temperature_of
 
 GROWTHS = (*np.geomspace(0.1, 100.0, 121).tolist(), math.inf)
@@ -47,6 +48,11 @@ class Spread:
 
     def _widening(self, size: Array) -> Array:
         return 1.0 + np.square(np.asarray(size, dtype=np.float64) / self.growth)
+
+
+def misses_of(raw: Array, target: Array) -> Misses:
+    """How far off outputs ``raw`` (n, P) of a network are from normalised ``target`` (n, T)."""
+    return Misses(gaussian_factors.distances(raw, target), np.linalg.norm(gaussian_factors.factors(raw)[0], axis=-1))
 
 
 def spread_of(misses: Misses, targets: int) -> Spread:

@@ -119,6 +119,23 @@ def replace_length(trial: Trial, n: int) -> Trial:
 
 
 @pytest.mark.parametrize(
+    ("name", "value", "line"),
+    [
+        ("temperature", 0.0, "a temperature of 0"),
+        ("growth", -1.0, "a growth of -1"),
+        ("growth", 0.0, "a growth of 0"),
+        ("growth", "fast", "the card is incomplete"),
+    ],
+)
+def test_a_card_whose_covariance_cannot_be_is_refused(model: Path, name: str, value: object, line: str) -> None:
+    card = json.loads((model / CARD).read_text())
+    card["config"][name] = value
+    (model / CARD).write_text(json.dumps(card))
+    with pytest.raises(InputError, match=line):
+        load_model(model)
+
+
+@pytest.mark.parametrize(
     ("change", "line"),
     [
         ("altered", "do not match the card's sha256"),

@@ -16,6 +16,7 @@ from knuckle.sensors.hiss.box_mean import BoxMean, box_mean, periods
 from knuckle.sensors.hiss.features import FeatureConfig, FeatureStream, features
 from knuckle.sensors.hiss.finish import leave_model
 from knuckle.sensors.hiss.gaussian_factors import factors
+from knuckle.sensors.hiss.model_card import CARD
 from knuckle.sensors.hiss.model_files import SensorModel, load_model
 from knuckle.sensors.hiss.normaliser import Normaliser
 from knuckle.sensors.hiss.run_folder import MODEL, RunFolder
@@ -52,6 +53,9 @@ def offline(model: SensorModel, inputs: np.ndarray) -> np.ndarray:
 @pytest.mark.parametrize("model", ["hiss:lstm/gru", "hiss:mamba/mamba", "flat:transformer"])
 def test_streamed_estimates_are_those_of_the_whole_sequence(tmp_path: Path, model: str) -> None:
     folder = trained(tmp_path, made_training(model, low_pass="causal", corner_hz="5", rest="5", rate="0.02"))
+    facts = json.loads((folder / CARD).read_text())
+    facts["config"]["growth"] = 0.7  # so that the covariance follows the mean
+    (folder / CARD).write_text(json.dumps(facts))
     whole, stream, inputs = load_model(folder), open_stream(folder), made_trial(9, 173).inputs
     found = [stream.push(20_000_000 * k, x) for k, x in enumerate(inputs)]
     assert [k for k, estimate in enumerate(found) if estimate] == list(range(9, 173, 10))

@@ -18,7 +18,7 @@ class BenchSim:
     objects: str = setting("train", "objects: train, novel, all, a family or one object")
     worlds: int = setting(256, "worlds stepped together", low=1, high=65536)
     threads: int = setting(2, "rollout threads", low=1, high=256)
-    physics: str = setting("training", "training (1/60 s) or execution (1/120 s)")
+    physics: str = setting("training", "training (1/60 s), coarse (softer friction) or execution (1/120 s)")
     surface: str = setting("table", "table, or air: the table goes after 2 s", choices=("table", "air"))
     starts: str = setting("mixed", "where episodes begin", choices=("settled", "grasp", "mixed", "table"))
     randomisation: str = setting("default", "off or default")

@@ -1,7 +1,7 @@
 """The scene: table (top at z = 0, or taken away), hand at its mount, one object; and the layout of its states.
 
-Two settings of one model: execution (1/120 s) is what happens, the planner's (1/60 s, 10 solver iterations) is what a
-planner can afford. All objects give one size signature for one hand, so that their models can be mixed in a batch:
+Three settings of one model: execution (1/120 s) is what happens, the planner's (1/60 s, 10 solver iterations) is what a
+planner can afford, the coarse one has softer friction than that. All objects give one size signature for one hand, so that their models can be mixed in a batch:
 `mujoco.rollout` would read wild memory otherwise.
 """
 
@@ -28,6 +28,9 @@ from knuckle.sim.objects import PARTS, object_shape
 EXECUTION_DT_S = 1.0 / 120.0
 PLANNER_DT_S = 1.0 / 60.0
 IMPRATIO = 10.0
+COARSE_IMPRATIO = 1.0
+"""Of the coarse setting, MuJoCo's own default: what is gripped creeps, and a physics step costs two thirds. Half a second
+of postures ends 0.04 rad from where the planner's ends, in the median (docs/experiments/2026-11-27-chunks.md)."""
 OBJECT_BODY = "object"
 OBJECT_JOINT = "object"
 TABLE_GEOM = "table"
@@ -174,14 +177,21 @@ def planner_scene(hand: HandSpec, object_name: str, dt_s: float = PLANNER_DT_S) 
     return build_scene(hand, object_shape(object_name), dt_s, iterations=10)
 
 
-def build_scene(hand: HandSpec, thing: ObjectShape, dt_s: float, iterations: int) -> Scene:
+def coarse_scene(hand: HandSpec, object_name: str, dt_s: float = PLANNER_DT_S) -> Scene:
+    """The planner's scene with softer friction, for what simulates much. InputError for an object that is not known."""
+    return build_scene(hand, object_shape(object_name), dt_s, iterations=10, impratio=COARSE_IMPRATIO)
+
+
+def build_scene(
+    hand: HandSpec, thing: ObjectShape, dt_s: float, iterations: int, impratio: float = IMPRATIO
+) -> Scene:
     """Compile table, ``hand`` and ``thing`` with the physics step ``dt_s``."""
     spec = mujoco.MjSpec()
     option = spec.option
     option.timestep, option.iterations, option.ls_iterations = dt_s, iterations, 20
     option.integrator = mujoco.mjtIntegrator.mjINT_IMPLICITFAST
     # Soft friction creeps under load: with the defaults what is gripped slides off by centimetres a second.
-    option.cone, option.impratio = mujoco.mjtCone.mjCONE_ELLIPTIC, IMPRATIO
+    option.cone, option.impratio = mujoco.mjtCone.mjCONE_ELLIPTIC, impratio
     # Dense: the model is small, and 4.0.0 factorises sparse constraint Jacobians wrongly (mended in 4.0.1).
     option.jacobian = mujoco.mjtJacobian.mjJAC_DENSE
     spec.visual.global_.offwidth, spec.visual.global_.offheight = 1280, 960

@@ -20,6 +20,7 @@ class ChunkConfig:
     judged: int = setting(
         14, "chunks drawn at once, of which simulation says the best, 0: one, not judged", low=0, high=64
     )
+    foreseen: int = setting(6, "postures of a chunk that are simulated to judge it, 0: all", low=0, high=60)
     width: int = setting(256, "units of a hidden layer", low=1, high=4096)
     layers: int = setting(3, "hidden layers", low=1, high=8)
     updates: int = setting(2000, "gradient steps", low=1, high=10_000_000)

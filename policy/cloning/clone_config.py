@@ -75,6 +75,9 @@ def make_cloning(hand: str, sources: str, changes: Mapping[str, str], *, seed: i
     if 0 < cloning.chunk.length < cloning.chunk.executed:
         what = f"{cloning.chunk.executed} postures of a chunk of {cloning.chunk.length} are to be executed"
         raise InputError(what, where="--set chunk.executed", right=f"{cloning.chunk.length} at most")
+    if 0 < cloning.chunk.length < cloning.chunk.foreseen:
+        what = f"{cloning.chunk.foreseen} postures of a chunk of {cloning.chunk.length} are to be simulated"
+        raise InputError(what, where="--set chunk.foreseen", right=f"{cloning.chunk.length} at most")
     for rung in cloning.rungs:
         find_rung(rung, where="--set dagger.rungs")
     object_names(cloning.dagger.objects, where="--set dagger.objects")

@@ -160,7 +160,7 @@ class CloneRun:
         for folder in (self.path / f"policy-{k:02d}", self.policy):
             if isinstance(fitted, ChunkActor):
                 chunk = self.cloning.chunk
-                given |= {"executed": chunk.executed, "judged": chunk.judged}
+                given |= {"executed": chunk.executed, "judged": chunk.judged, "foreseen": chunk.foreseen}
                 export_chunks(folder, self.hand, fitted, training=facts, **given)
                 continue
             spread = {"log_std": float(np.log(max(fitted.std, 1e-3)))}

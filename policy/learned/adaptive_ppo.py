@@ -118,7 +118,7 @@ class AdaptivePpo(PPO):
         figures |= {"n_updates": self._n_updates, "clip_range": config.clip}
         for name, value in figures.items():
             self.logger.record(f"train/{name}", value)
-        self.policy.log_std.data.clamp_(max=self.most_log_std)
+        self.policy.log_std.data.clamp_(min=config.log_std_least, max=self.most_log_std)
         change = float(self.logger.name_to_value["train/approx_kl"])
         if change > 2.0 * self.config.kl:
             self.rate = max(self.rate / STEP, self.config.rate_low)

@@ -1,15 +1,12 @@
 """Which of some drawn chunks is the best: each is carried out in the planner's simulation, and its end is looked at.
 
 A learned policy proposes whole ways to turn the object, and does not know which of them holds on to this object in this
-posture; a simulation of a second each does. After each third of it the worse half is given up: of nine that costs 0.56
-of simulating all to the end, and what is chosen has 0.93 of what the best gains. It is the planner's own simulation,
-with a fifth of its candidates and a fourth of its decisions. It needs the object's model and its full state, as the
-planner does.
+posture; a simulation of half a second each does. Half way all but the best third are given up. The simulation is the
+planner's with softer friction, which costs two thirds and chooses as well
+(docs/experiments/2026-11-27-chunks.md). It needs the object's model and its full state, as the planner does.
 """
 
 from __future__ import annotations
-
-from itertools import pairwise
 
 import numpy as np
 
@@ -19,7 +16,7 @@ from knuckle.hardware.spec.hand_spec import Array, HandSpec
 from knuckle.policy.contract import SceneState
 from knuckle.policy.mpc_config import MpcConfig
 from knuckle.policy.planner_model import PlannerModel
-from knuckle.sim.scene import planner_scene
+from knuckle.sim.scene import coarse_scene
 
 END, OFFSET, ESCAPE, ESCAPE_RADIUS_M = 2.0, 1.5, 10.0, 0.07
 """What counts beside the mean angle, rad: the angle at the end; per m, how far off the middle the object ends, and how
@@ -32,22 +29,21 @@ class ChunkJudge:
     def __init__(self, hand: HandSpec, object_name: str) -> None:
         self.object_name, self.goal = object_name, rotations.IDENTITY
         dt_s = 1.0 / (hand.control_rate_hz * MpcConfig().substeps)
-        self._model = PlannerModel(planner_scene(hand, object_name, dt_s), ActionMap(hand), 1)
+        self._model = PlannerModel(coarse_scene(hand, object_name, dt_s), ActionMap(hand), 1)
 
     def __call__(self, state: SceneState, chunks: Array, smoothed: Array) -> int:
         """The best of ``chunks`` (n, length, dof), rad, from ``state`` after the ``smoothed`` action (dof,)."""
         n, length, _ = chunks.shape
-        left, course = np.arange(n), self._model.begin(state, n, smoothed)
-        angles = np.zeros((n, 0))
-        for begin, end in pairwise((0, length // 3, 2 * length // 3, length)):
-            if end == begin:
-                continue
-            course, way = self._model.go_on(course, chunks[left, begin:end])
-            angles = np.concatenate([angles, rotations.angle_between(way.quaternion, self.goal)], axis=1)
-            costs = _costs(angles, way.position[:, -1])
-            kept = np.sort(np.argsort(costs, kind="stable")[: 1 if end == length else max(len(left) // 2, 1)])
-            left, angles, course = left[kept], angles[kept], course.some(kept)
-        return int(left[0])
+        half = max(length // 2, 1)
+        course, way = self._model.go_on(self._model.begin(state, n, smoothed), chunks[:, :half])
+        angles = rotations.angle_between(way.quaternion, self.goal)
+        costs = _costs(angles, way.position[:, -1])
+        if half == length:
+            return int(np.argmin(costs))
+        left = np.sort(np.argsort(costs, kind="stable")[: max(n // 3, 1)])
+        _, way = self._model.go_on(course.some(left), chunks[left, half:])
+        angles = np.concatenate([angles[left], rotations.angle_between(way.quaternion, self.goal)], axis=1)
+        return int(left[np.argmin(_costs(angles, way.position[:, -1]))])
 
     def close(self) -> None:
         """End the simulation."""

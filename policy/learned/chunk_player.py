@@ -26,6 +26,7 @@ class ChunkFacts:
     judged: int = setting(
         0, "chunks drawn at once, of which simulation says the best, 0: one, not judged", low=0, high=64
     )
+    foreseen: int = setting(0, "postures of a chunk that are simulated to judge it, 0: all", low=0, high=60)
 
 
 def chunk_facts(given: Any, where: str) -> ChunkFacts:
@@ -36,11 +37,15 @@ def chunk_facts(given: Any, where: str) -> ChunkFacts:
     if facts.executed > facts.length:
         what = f"{facts.executed} postures of a chunk of {facts.length} are to be executed"
         raise InputError(what, where=f"{where}: chunk", right=f"{facts.length} at most")
+    if facts.foreseen > facts.length:
+        what = f"{facts.foreseen} postures of a chunk of {facts.length} are to be simulated"
+        raise InputError(what, where=f"{where}: chunk", right=f"{facts.length} at most")
     return facts
 
 
 Judge = Callable[[SceneState, Array, Array], int]
-"""Which of some chunks (n, length, dof), postures in rad, is the best from a state after the smoothed action."""
+"""Which of some beginnings of chunks (n, steps, dof), postures in rad, is the best from a state after the smoothed
+action."""
 
 
 class ChunkPlayer:
@@ -82,7 +87,8 @@ class ChunkPlayer:
             rest = self._postures[np.minimum(np.arange(facts.length) + self._at, facts.length - 1)]
             chunks = np.concatenate([chunks, rest[None]])
         chunks = np.clip(chunks, self.chart.spec.lower, self.chart.spec.upper)
-        return np.asarray(chunks[self.judge(state, chunks, smoothed)])
+        seen = chunks[:, : facts.foreseen or facts.length]
+        return np.asarray(chunks[self.judge(state, seen, smoothed)])
 
 
 def open_chunks(path: Path, width: int, dof: int, facts: ChunkFacts) -> Any:

@@ -76,6 +76,7 @@ def export_chunks(
     *,
     executed: int,
     judged: int = 0,
+    foreseen: int = 0,
     name: str,
     observed: Array,
     training: Mapping[str, Any],
@@ -85,9 +86,11 @@ def export_chunks(
 ) -> Card:
     """The same of a policy that answers with chunks, of which ``executed`` postures are gone for before the next.
 
-    ``judged`` of them are drawn at once, and simulation says the best; 0: one, not judged.
+    ``judged`` of them are drawn at once, and simulation says the best by the first ``foreseen`` postures, or by all;
+    0: one, not judged.
     """
     chunk = {"length": actor.length, "executed": executed, "euler": actor.euler, "judged": judged}
+    chunk |= {"foreseen": foreseen}
     chunk_facts(chunk, str(folder))
     network = chunk_graph(actor)
     parity = _written(folder, network, lambda path: check_chunk_parity(path, actor, observed, hand, seed))

@@ -36,7 +36,7 @@ class PpoConfig:
     shown_share: float = setting(0.5, "share of episodes that begin so, where there are any", low=0.0, high=1.0)
     shown_steps: int = setting(6, "control steps before the goal was near, at first", low=1, high=10_000)
     shown_at: float = setting(0.6, "success share at which those begin a fifth further back", low=0.01, high=1.0)
-    physics: str = setting("training", "training (1/60 s) or execution (1/120 s)")
+    physics: str = setting("training", "training (1/60 s), coarse (softer friction) or execution (1/120 s)")
     randomisation: str = setting("off", "off or default")
     episode_s: float = setting(10.0, "when an episode is cut off", low=0.5, high=600.0, unit="s")
     cached_starts: int = setting(64, "stable starts kept of each object", low=1, high=100_000)
@@ -56,6 +56,7 @@ class PpoConfig:
     log_std: float = setting(-1.2, "logarithm of the actions' deviation at first", low=-5.0, high=1.0)
     log_std_end: float = setting(-1.2, "what it has sunk to at the end of its annealing", low=-5.0, high=1.0)
     anneal_steps: float = setting(1e6, "control steps over which it sinks, at the least", low=1.0, high=1e12)
+    log_std_least: float = setting(-5.0, "what learning may not take it below", low=-5.0, high=1.0)
     noise_correlation: float = setting(0.0, "of the noise of a step with that of the one before", low=0.0, high=0.99)
     rate: float = setting(5e-4, "learning rate at first", low=1e-7, high=0.1)
     rate_low: float = setting(5e-5, "its floor", low=1e-8, high=0.1)
@@ -227,4 +228,7 @@ def _checked(training: Training) -> Training:
     if training.ppo.log_std_end > training.ppo.log_std:
         what = f"noise that grows from {training.ppo.log_std:g} to {training.ppo.log_std_end:g}"
         raise InputError(what, where="--set log_std_end", right=f"{training.ppo.log_std:g} at most")
+    if training.ppo.log_std_least > training.ppo.log_std_end:
+        what = f"noise of {training.ppo.log_std_least:g} at least and {training.ppo.log_std_end:g} at most"
+        raise InputError(what, where="--set log_std_least", right=f"{training.ppo.log_std_end:g} at most")
     return training

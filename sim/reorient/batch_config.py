@@ -24,7 +24,7 @@ class BatchConfig:
     held_share: float = setting(
         0.0, "share of episodes that begin in a grasp that holds, without the table", low=0.0, high=1.0
     )
-    physics: str = setting("training", "training (1/60 s) or execution (1/120 s)")
+    physics: str = setting("training", "training (1/60 s), coarse (softer friction) or execution (1/120 s)")
     randomisation: str = setting("off", "off or default")
     episode_s: float = setting(10.0, "when an episode is cut off", low=0.1, high=3600.0, unit="s")
     cached_starts: int = setting(64, "stable starts kept of each object", low=1, high=100_000)

@@ -1,4 +1,4 @@
-"""The two settings of physics that worlds to learn in can run with, by name."""
+"""The settings of physics that worlds to learn in can run with, by name."""
 
 from __future__ import annotations
 
@@ -6,10 +6,15 @@ from collections.abc import Callable
 
 from knuckle.core.errors import InputError, unknown_name
 from knuckle.hardware.spec.hand_spec import HandSpec
-from knuckle.sim.scene import Scene, execution_scene, planner_scene, require_one_signature
+from knuckle.sim.scene import Scene, coarse_scene, execution_scene, planner_scene, require_one_signature
 
-PHYSICS: dict[str, Callable[[HandSpec, str], Scene]] = {"training": planner_scene, "execution": execution_scene}
-"""Training: 1/60 s and 10 solver iterations, as planners use; execution: 1/120 s, as what is scored.
+PHYSICS: dict[str, Callable[[HandSpec, str], Scene]] = {
+    "training": planner_scene,
+    "execution": execution_scene,
+    "coarse": coarse_scene,
+}
+"""Training: 1/60 s and 10 solver iterations, as planners use; execution: 1/120 s, as what is scored; coarse: training's
+with softer friction.
 
 Neither cuts joint rates at the servos' limits: that is done by the world that executes, and alone matters there.
 """

@@ -123,7 +123,7 @@ def test_what_is_deployed_draws_what_was_learned_and_says_so(tmp_path: Path, eul
     actor = drawn_actor(euler=euler)
     card = read_card(exported(tmp_path, actor), HAND)
     assert card.config["parity"]["largest_observed"] < 1e-4
-    assert card.config["chunk"] == {"length": LENGTH, "executed": 3, "euler": euler, "judged": 0}
+    assert card.config["chunk"] == {"length": LENGTH, "executed": 3, "euler": euler, "judged": 0, "foreseen": 0}
     policy, chart = LearnedPolicy(HAND, tmp_path, np.random.default_rng(11)), ActionMap(HAND)
     policy.reset(FAR)
     rng, smoothed = np.random.default_rng(11), np.zeros(HAND.dof)
@@ -197,6 +197,23 @@ def test_of_the_chunks_that_are_drawn_the_one_that_is_judged_best_is_gone_for(tm
     assert (np.abs(np.concatenate(shown)) <= np.maximum(HAND.upper, -HAND.lower) + 1e-12).all()
 
 
+def test_a_judge_is_shown_what_is_to_be_simulated_of_a_chunk_and_the_whole_chunk_is_gone_for(tmp_path: Path) -> None:
+    exported(tmp_path, drawn_actor(), executed=LENGTH)
+    facts = ChunkFacts(length=LENGTH, executed=LENGTH, euler=3, judged=3, foreseen=2)
+    session, chart = open_chunks(tmp_path / NETWORK, SYMMETRY.build.width, HAND.dof, facts), ActionMap(HAND)
+    player, zero = ChunkPlayer(session, facts, chart, np.random.default_rng(2)), np.zeros(HAND.dof)
+    shown: list[Array] = []
+
+    def judge(_state: SceneState, chunks: Array, _smoothed: Array) -> int:
+        shown.append(chunks)
+        return 1
+
+    player.judge, seen = judge, scenes(1)[0]
+    actions = [player.action(seen, ONWARDS, zero) for _ in range(LENGTH)]
+    assert [chunks.shape for chunks in shown] == [(3, 2, HAND.dof)]
+    np.testing.assert_allclose(actions[1], chart.towards(ONWARDS.q, shown[0][1, 1], zero))
+
+
 def test_simulation_prefers_to_leave_an_object_that_lies_at_its_goal_and_to_move_one_that_does_not() -> None:
     lying = scene_state(SimWorld(HAND, "truck", seed=1))
     judge, model = ChunkJudge(HAND, "truck"), PlannerModel(planner_scene(HAND, "truck"), ActionMap(HAND), 1)
@@ -257,6 +274,7 @@ def test_a_judged_policy_plays_an_episode_twice_alike(tmp_path: Path) -> None:
     ("change", "kind", "line"),
     [
         ({"executed": 6}, InputError, "6 postures of a chunk of 5 are to be executed; 5 at most"),
+        ({"foreseen": 6}, InputError, "6 postures of a chunk of 5 are to be simulated; 5 at most"),
         ({"length": 4}, InputError, "36 numbers of noise, chunks of 4 x 9, float"),
         ({"length": 0}, ConfigError, "length"),
         ({"euler": "few"}, ConfigError, "euler"),

@@ -199,6 +199,13 @@ def test_the_noise_sinks_as_far_as_its_annealing_says(tmp_path: Path, start_fold
     assert sunk[0] > -1.6 and sunk[1] > -2.6
 
 
+def test_learning_does_not_take_the_noise_below_what_it_may_not(tmp_path: Path, start_folder: Path) -> None:
+    trainer = trainer_of(small(log_std="-1", log_std_end="-1", log_std_least="-1"), RunFolder(tmp_path), start_folder)
+    for _ in range(3):
+        trainer.update()
+        np.testing.assert_allclose(trainer.model.policy.log_std.detach(), -1.0)
+
+
 def test_a_run_is_for_one_process(tmp_path: Path) -> None:
     first, second = RunFolder(tmp_path), RunFolder(tmp_path)
     first.lock()
@@ -222,6 +229,7 @@ def test_a_run_is_for_one_process(tmp_path: Path) -> None:
         (["--set", "minibatches=7"], "--set minibatches: 8192 steps an update in 7 parts"),
         (["--set", "rate=0.05"], "--set rate: a learning rate of 0.05; rate_low <= rate <= rate_high"),
         (["--set", "log_std=-3"], "--set log_std_end: noise that grows from -3 to -1.2; -3 at most"),
+        (["--set", "log_std_least=-1"], "--set log_std_least: noise of -1 at least and -1.2 at most; -1.2 at most"),
         (["--set", "physics=moon"], "unknown physics 'moon'"),
         (["--hand", "dclaw9"], "--hand: unknown hand 'dclaw9'"),
         (["--run", "/proc/run"], "the run cannot be written there"),

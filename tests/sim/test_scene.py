@@ -17,6 +17,7 @@ from knuckle.sim.scene import (
     PLANNER_DT_S,
     STATE,
     build_scene,
+    coarse_scene,
     execution_scene,
     planner_scene,
     require_one_signature,
@@ -29,6 +30,15 @@ HAND = hand_spec("dclaw3")
 def test_all_objects_give_one_size_signature() -> None:
     require_one_signature([planner_scene(HAND, name) for name in OBJECTS])
     assert size_signature(planner_scene(HAND, "duck"))["ngeom"] > 0
+
+
+def test_the_coarse_scene_is_the_planners_with_softer_friction() -> None:
+    coarse, planners = coarse_scene(HAND, "duck").model, planner_scene(HAND, "duck").model
+    assert coarse.opt.impratio < planners.opt.impratio
+    coarse.opt.impratio = planners.opt.impratio
+    for name in ("timestep", "iterations", "ls_iterations", "tolerance", "cone", "integrator"):
+        assert getattr(coarse.opt, name) == getattr(planners.opt, name), name
+    np.testing.assert_array_equal(coarse.geom_friction, planners.geom_friction)
 
 
 def test_an_object_of_more_parts_is_refused_in_a_batch() -> None:

@@ -1,8 +1,8 @@
 """The scene: table (top at z = 0, or taken away), hand at its mount, one object; and the layout of its states.
 
 Three settings of one model: execution (1/120 s) is what happens, the planner's (1/60 s, 10 solver iterations) is what a
-planner can afford, the coarse one has softer friction than that. All objects give one size signature for one hand, so that their models can be mixed in a batch:
-`mujoco.rollout` would read wild memory otherwise.
+planner can afford, and the coarse one has softer friction than that. All objects give one size signature for one hand,
+so that their models can be mixed in a batch: `mujoco.rollout` would read wild memory otherwise.
 """
 
 from __future__ import annotations
@@ -29,8 +29,9 @@ EXECUTION_DT_S = 1.0 / 120.0
 PLANNER_DT_S = 1.0 / 60.0
 IMPRATIO = 10.0
 COARSE_IMPRATIO = 1.0
-"""Of the coarse setting, MuJoCo's own default: what is gripped creeps, and a physics step costs two thirds. Half a second
-of postures ends 0.04 rad from where the planner's ends, in the median (docs/experiments/2026-11-27-chunks.md)."""
+"""Of the coarse setting, MuJoCo's own default: what is gripped creeps, and a physics step costs two thirds. Half a
+second of postures ends 0.04 rad from where the planner's ends, in the median
+(docs/experiments/2026-11-27-chunks.md)."""
 OBJECT_BODY = "object"
 OBJECT_JOINT = "object"
 TABLE_GEOM = "table"
@@ -182,9 +183,7 @@ def coarse_scene(hand: HandSpec, object_name: str, dt_s: float = PLANNER_DT_S) -
     return build_scene(hand, object_shape(object_name), dt_s, iterations=10, impratio=COARSE_IMPRATIO)
 
 
-def build_scene(
-    hand: HandSpec, thing: ObjectShape, dt_s: float, iterations: int, impratio: float = IMPRATIO
-) -> Scene:
+def build_scene(hand: HandSpec, thing: ObjectShape, dt_s: float, iterations: int, impratio: float = IMPRATIO) -> Scene:
     """Compile table, ``hand`` and ``thing`` with the physics step ``dt_s``."""
     spec = mujoco.MjSpec()
     option = spec.option

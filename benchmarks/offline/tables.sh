@@ -44,7 +44,7 @@ case "${1:-}" in
     hopper-medium | hopper-replay | hopper-medium-expert)
         four="bc iql td3-bc odice"
         compare "$1" --task hopper --data "$1-v0" --steps 50000 --lambdas "" --learners bc+iql+td3-bc+odice \
-            --set "$(all width=128 $four)odice.policy_width=128,odice.weight=exact" ;;
+            --set "$(all width=128 $four)odice.policy_width=128,odice.weight=exact,odice.squash=true,odice.observations=scaled" ;;
     *)
         echo "usage: tables.sh reorient|imitation|door|pointmaze|hopper-medium|hopper-replay|hopper-medium-expert [MINUTES]" >&2
         exit 2 ;;

@@ -32,6 +32,8 @@ CONTROLS = ("nearest-replay", "shuffled-actions")
 """Arms that must lose: a recording played again blind, and cloning of data whose actions were mixed up."""
 EVAL_SEED = 10_000
 CHOOSING = ("odice", "odice-semi", "odice-true")
+SCALING = ("rewards", "observations")
+"""Of a learner's settings, those that say how its data are scaled (`prepare`)."""
 KEEP_EVERY = 1000
 """Steps from one checkpoint to the next: a comparison takes hours and is stopped at any time."""
 
@@ -39,7 +41,8 @@ KEEP_EVERY = 1000
 @dataclass(frozen=True)
 class Comparison:
     """What is compared: ``learners`` (with `CONTROLS` if wanted) on ``data`` of ``task``, ``seeds`` runs of ``steps``
-    each, judged by ``episodes`` episodes. ``lambdas`` are tried for O-DICE with ``choice_steps`` steps."""
+    each, judged by ``episodes`` episodes. ``lambdas`` are tried for O-DICE with ``choice_steps`` steps.
+    ``settings`` are by learner, ``iql.beta``, and of `SCALING` too, ``odice.observations``."""
 
     task: OfflineTask
     data: Dataset
@@ -115,11 +118,20 @@ def figures_of(rows: Sequence[Row], task: OfflineTask) -> tuple[dict[str, float]
     return figures, intervals
 
 
-def _settings(comparison: Comparison, learner: str, chosen: str) -> dict[str, str]:
-    own = {
+def _told(comparison: Comparison, learner: str) -> dict[str, str]:
+    return {
         key: value for name, value in comparison.settings.items() if (key := name.removeprefix(f"{learner}.")) != name
     }
+
+
+def _settings(comparison: Comparison, learner: str, chosen: str) -> dict[str, str]:
+    own = {key: value for key, value in _told(comparison, learner).items() if key not in SCALING}
     return own | ({"lam": chosen} if chosen else {})
+
+
+def _scaling(comparison: Comparison, learner: str) -> dict[str, str]:
+    """The rules by which rewards and observations are scaled for ``learner``."""
+    return {key: value for key, value in _told(comparison, learner).items() if key in SCALING}
 
 
 def _say_what_does_not_settle(comparison: Comparison, said: Callable[[str], object]) -> None:
@@ -137,7 +149,7 @@ def _choose(comparison: Comparison, learner: str, said: Callable[[str], object])
     if not comparison.lambdas:
         return ""
     rng = np.random.default_rng(CHOICE_SEED)
-    given, held = prepared(comparison.data, learner).split(HELD_SHARE, rng)
+    given, held = prepared(comparison.data, learner, **_scaling(comparison, learner)).split(HELD_SHARE, rng)
     shares: dict[str, float] = {}
     for lam in comparison.lambdas:
         own = _settings(comparison, learner, lam)
@@ -173,7 +185,8 @@ def _result(comparison: Comparison, learner: str, chosen: str, seed: int) -> dic
         if learner == "shuffled-actions":
             rng = np.random.default_rng(seed)
             data, name = shuffled(data, rng), "bc"
-        plan = OfflinePlan(name, _settings(comparison, learner, chosen), comparison.steps, seed)
+        own, scaling = _settings(comparison, learner, chosen), _scaling(comparison, learner)
+        plan = OfflinePlan(name, own, comparison.steps, seed, **scaling)
         run = OfflineRun(plan, data, folder)
         run.learn(log_every=1000, keep_every=KEEP_EVERY)
         cost = 1e3 * run.history[-1]["cpu_s"] / comparison.steps

@@ -35,7 +35,7 @@ class EvalOffline:
     steps: int = setting(50_000, "steps of learning a run", low=1, high=100_000_000)
     choice_steps: int = setting(10_000, "steps of a run that lambda is chosen by", low=1, high=100_000_000)
     episodes: int = setting(10, "episodes a run is judged by", low=1, high=10_000)
-    set: str = setting("", "settings that differ, by learner: iql.beta=10,odice.eta=0.5")
+    set: str = setting("", "settings that differ, by learner: iql.beta=10,odice.observations=scaled")
     out: str = setting("", "folder of the runs; runs/offline-STUDY or runs/offline-TASK if empty")
     picture: str = setting("", "file to write the figure to, SVG; in the folder of the runs if empty")
     json: str = setting("", "file to write the figures to")

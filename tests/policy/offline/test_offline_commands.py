@@ -15,6 +15,7 @@ from stable_baselines3 import PPO
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from knuckle.cli import main
+from knuckle.core.array_file import read_arrays
 from knuckle.core.config import parse_pairs
 from knuckle.core.errors import InputError
 from knuckle.hardware.spec.hands import hand_spec
@@ -179,6 +180,26 @@ def test_a_comparison_leaves_a_table_a_figure_and_goes_on_where_it_was(recorded:
     assert main([*words.split(), *more.split()]) == 0
     again = json.loads(path.read_text())["figures"]
     assert again["return_bc"] == figures["return_bc"]
+
+
+def test_a_learner_of_a_comparison_may_be_given_other_observations_than_its_authors_gave_it(
+    recorded: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = f"eval offline --task hopper --data {recorded} --learners odice --seeds 1 --steps 2 --episodes 1"
+    sizes = "odice.width=16,odice.policy_width=16,odice.batch=32"
+    for out, rule in (("raw", ""), ("scaled", ",odice.observations=scaled")):
+        more = ["--lambdas", "", "--set", sizes + rule, "--out", str(tmp_path / out)]
+        assert main([*words.split(), *more]) == 0
+    raw, scaled = (json.loads((tmp_path / out / "odice-0" / "run.json").read_text()) for out in ("raw", "scaled"))
+    assert (raw["observations"], scaled["observations"]) == ("auto", "scaled")
+    assert raw["settings"] == scaled["settings"]
+    first, second = (read_arrays(tmp_path / out / "odice-0" / "checkpoint.safetensors")[0] for out in ("raw", "scaled"))
+    assert any(not np.array_equal(first[name], second[name]) for name in first)
+    capsys.readouterr()
+    wrong = ["--lambdas", "", "--set", "odice.observations=scald", "--out", str(tmp_path / "other")]
+    assert main([*words.split(), *wrong]) == 2
+    assert "unknown rule for observations 'scald'; did you mean 'scaled'?" in capsys.readouterr().err
+    assert not (tmp_path / "other").exists()
 
 
 def test_a_seed_of_every_learner_is_done_before_the_next_seed(tmp_path: Path) -> None:

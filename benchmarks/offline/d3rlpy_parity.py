@@ -9,8 +9,9 @@ then PYTHONPATH=DIR before the command above.
 
 Without --data both learn to walk in the plane (`knuckle eval offline --study navigation`). Both are given the
 observations and rewards that ours is given, in batches drawn by the same rule; d3rlpy's own buffer, which knows no
-observation after an episode's last step, is not used. What stays different: d3rlpy's initial weights are torch's, its
-deviations are bounded otherwise, and its CQL takes the policy's mean for the target's action where ours draws one.
+observation after an episode's last step, is not used. Where d3rlpy does not begin as the authors' code does, ours is
+told to do as it does: IQL's deviation begins at exp(-1.5), CQL's at 1, and CQL takes the policy's mean for the target's
+action. What stays different: d3rlpy's initial weights are torch's, its deviations are bounded otherwise.
 """
 
 from __future__ import annotations
@@ -51,6 +52,8 @@ def ours(name: str, options: argparse.Namespace, rows: Transitions, seed: int) -
     if name == "cql":
         settings |= {"samples": str(options.samples), "alpha": "5", "critic_layers": "2", "policy_rate": "0.0001"}
         settings |= {"log_std_offset": "0", "target_mean": "true"}
+    if name == "iql":
+        settings |= {"log_std": "-1.5"}
     fit = Fit(name, settings_of(name, settings), rows, seed=seed)
     fit.run(options.steps)
     return fit.act

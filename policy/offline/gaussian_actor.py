@@ -21,7 +21,8 @@ class GaussianActor:
     """log pi(a|s) = -sum(((a - mu(s)) / sigma)^2 / 2 + log sigma + log(2 pi) / 2), sigma one for all observations.
 
     ``squash``: mu is tanh of the network, else the network itself, cut to -1 to 1 when it acts. Where ``deviation`` is
-    False there is no sigma and the loss is E_D[w sum((a - mu(s))^2)]. ``log_std`` is kept in ``bounds``.
+    False there is no sigma and the loss is E_D[w sum((a - mu(s))^2)]. log sigma begins at ``log_std`` and is kept in
+    ``bounds``.
     """
 
     def __init__(
@@ -32,6 +33,7 @@ class GaussianActor:
         rate: float,
         squash: bool,
         deviation: bool = True,
+        log_std: float = 0.0,
         bounds: tuple[float, float] = (-20.0, 2.0),
         weight_decay: float = 0.0,
         dtype: torch.dtype = torch.float32,
@@ -39,6 +41,8 @@ class GaussianActor:
         self.squash, self.deviation, self.bounds = squash, deviation, bounds
         self.weights = Weights({"mean": Mlp(sizes)}, {"log_std": sizes[-1]} if deviation else {}, dtype)
         self.weights.draw(rng)
+        if deviation:
+            self.weights.views["log_std"].fill_(log_std)
         self.network = self.weights.networks["mean"]
         self.adam = Adam(self.weights, rate, weight_decay=weight_decay)
         self._tape = self.network.tape(1)

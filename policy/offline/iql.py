@@ -39,6 +39,7 @@ class IqlConfig:
     gamma: float = setting(0.99, "discount", low=0.0, high=1.0)
     tau: float = setting(0.005, "share by which the target follows Q each step", low=0.0, high=1.0)
     deviation: bool = setting(True, "a Gaussian policy; else its mean by least squares")
+    log_std: float = setting(0.0, "where its log deviation begins; -1.5 in d3rlpy", low=-20.0, high=2.0)
     cosine_steps: int = setting(0, "steps in which the policy's rate falls to 0; 0: it does not", low=0)
     width: int = setting(256, "units of each of two hidden layers", low=1, high=8192)
     rate: float = setting(3e-4, "Adam's rate", low=0.0, high=1.0)
@@ -64,7 +65,13 @@ class Iql:
         self.v_adam = Adam(self.v, config.rate)
         self._tape = self.v.networks["v"].tape(2 * config.batch)
         self.policy = GaussianActor(
-            (seen, *hidden, acted), rng, rate=config.rate, squash=True, deviation=config.deviation, dtype=dtype
+            (seen, *hidden, acted),
+            rng,
+            rate=config.rate,
+            squash=True,
+            deviation=config.deviation,
+            log_std=config.log_std,
+            dtype=dtype,
         )
 
     def update(self, batch: Batch, rng: np.random.Generator, *, explain: bool = False) -> Figures:

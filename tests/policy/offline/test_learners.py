@@ -10,6 +10,7 @@ import pytest
 from knuckle.core.errors import InputError, RunError
 from knuckle.policy.offline.bc import best_episodes
 from knuckle.policy.offline.fit import Fit
+from knuckle.policy.offline.iql import Iql
 from knuckle.policy.offline.learners import LEARNERS, settings_of
 from knuckle.policy.offline.transitions import Transitions
 
@@ -118,6 +119,18 @@ def test_weights_that_are_not_finite_are_never_kept(tmp_path: Path) -> None:
     with pytest.raises(RunError, match="not finite"):
         fit.keep(path)
     assert not path.exists()
+
+
+def test_iql_begins_with_the_deviation_that_it_is_told_and_learns_it_from_there() -> None:
+    settings = settings_of("iql", SMALL | {"log_std": "-1.5"})
+    narrow, wide = Fit("iql", settings, identity("near"), seed=0), started("iql", identity("near"))
+    assert isinstance(narrow.learner, Iql) and isinstance(wide.learner, Iql)
+    start, other = narrow.learner.policy.weights.views, wide.learner.policy.weights.views
+    np.testing.assert_array_equal(start["log_std"], -1.5)
+    np.testing.assert_array_equal(other["log_std"], 0.0)
+    narrow.run(300)
+    # The actions lie around the observation by exp(-1.6); what is not learned of the mean yet widens it.
+    assert (start["log_std"] < -1.0).all() and (start["log_std"] != -1.5).all()
 
 
 def test_ten_percent_cloning_keeps_the_best_episodes_whole() -> None:

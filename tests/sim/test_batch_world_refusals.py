@@ -42,7 +42,7 @@ def test_objects_of_different_size_signature_are_refused(start_folder: Path, mon
         ({"rung": "61"}, r"batch world: unknown rung '61'; known: 30, 60, 90, so3, yaw60"),
         ({"names": ("truck", "lorry")}, r"batch world: unknown object 'lorry'; .*known: "),
         ({"names": ()}, r"batch world: no objects"),
-        ({"physics": "coarse"}, r"batch world: unknown physics 'coarse'; .*known: execution, training"),
+        ({"physics": "lunar"}, r"batch world: unknown physics 'lunar'; .*known: coarse, execution, training"),
         ({"randomisation": "all"}, r"batch world: unknown randomisation 'all'; .*known: default, off"),
         ({"surface": "water"}, r"batch world.surface: 'water' is not a choice; one of: table, air"),
         ({"worlds": 0}, r"batch world.worlds: 0 is out of range"),

@@ -73,7 +73,7 @@ def test_bare_physics_ends_in_the_states_that_the_batch_world_reached(start_fold
         (["--objects", "lorries"], r"--objects: unknown object or family 'lorries'; .*known: "),
         (["--hand", "dclaw5"], r"--hand: unknown hand 'dclaw5'; .*known: dclaw3, dclaw4"),
         (["--worlds", "0"], r"worlds: 0 is out of range; 1 to 65536"),
-        (["--physics", "coarse"], r"unknown physics 'coarse'"),
+        (["--physics", "lunar"], r"unknown physics 'lunar'"),
     ],
 )
 def test_bad_input_is_one_line(words: list[str], message: str) -> None:

@@ -89,7 +89,7 @@ class Operator:
         from knuckle_msgs.srv import Arm
         from std_srvs.srv import Trigger
 
-        assert self.probe.call(Trigger, "hand/rearm", timeout_s=90.0).success
+        assert self.probe.call_again(Trigger, "hand/rearm", timeout_s=90.0).success
         deadline, heard = time.monotonic() + 120.0, len(self.sent)
         while not self.torque() or (obeyed and len(self.sent) < heard + 5):
             assert time.monotonic() < deadline, (self.safety[-1:], self.run.lines)
@@ -103,7 +103,7 @@ class Operator:
         from std_srvs.srv import Trigger
 
         self.lease = ""
-        assert self.probe.call(Trigger, service, timeout_s=90.0).success
+        assert self.probe.call_again(Trigger, service, timeout_s=90.0).success
 
 
 def torque_off(operator: Operator) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import queue
+import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from rclpy.node import Node
@@ -24,6 +26,18 @@ SERVICES = {
 }
 Tell = Callable[[str, str, bool], None]
 
+ANSWER_S = 5.0
+"""After which the page says that nobody answered: who has just been killed is offered by DDS for seconds on."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A press that waits for its answer, until a moment of the monotonic clock."""
+
+    button: str
+    future: Any
+    until: float
+
 
 class PageButtons:
     """Calls the service of each button that was pressed. A stop also goes out as a topic, and at once."""
@@ -32,6 +46,7 @@ class PageButtons:
         self._stop = node.create_publisher(Bool, EMERGENCY_STOP, QoSProfile(depth=1))
         self._clients = {button: node.create_client(Trigger, service) for button, service in SERVICES.items()}
         self._presses: queue.SimpleQueue[str] = queue.SimpleQueue()
+        self._asked: list[Asked] = []
 
     def press(self, button: str) -> None:
         """From any thread: the web server has threads of its own."""
@@ -47,12 +62,17 @@ class PageButtons:
             if not client.service_is_ready():
                 tell(button, f"nobody offers {SERVICES[button]}", False)
                 continue
-            client.call_async(Trigger.Request()).add_done_callback(_answer(button, tell))
+            self._asked.append(Asked(button, client.call_async(Trigger.Request()), time.monotonic() + ANSWER_S))
+        self._asked = [asked for asked in self._asked if not self._ended(asked, tell)]
 
-
-def _answer(button: str, tell: Tell) -> Callable[[Any], None]:
-    def on_answer(future: Any) -> None:
-        answer = future.result()
-        tell(button, answer.message or ("done" if answer.success else "refused"), answer.success)
-
-    return on_answer
+    def _ended(self, asked: Asked, tell: Tell) -> bool:
+        """Whether a press is over, and said so: answered, or given up."""
+        if asked.future.done():
+            answer = asked.future.result()
+            tell(asked.button, answer.message or ("done" if answer.success else "refused"), answer.success)
+            return True
+        if time.monotonic() < asked.until:
+            return False
+        self._clients[asked.button].remove_pending_request(asked.future)
+        tell(asked.button, f"no answer from {SERVICES[asked.button]} in {ANSWER_S:g} s", False)
+        return True

@@ -45,6 +45,9 @@ from knuckle_ros.wire import command_msg, from_ros_quaternion, joints_of, pose_o
 
 ENGAGE_AGAIN_S = 0.5
 
+ARM_ANSWER_S = 5.0
+"""For which the hand's answer is waited for: what is asked of a driver that is dying is lost without a word."""
+
 SILENT_PERIODS = 3.5
 """Of object/pose, after which the hand is told to hold: one more than perception waits before it says STALE."""
 
@@ -92,7 +95,9 @@ class PolicyNode:
         self.request: Request | None = None
         self.accepted: Goal | None = None
         self.starting = self.engage_wanted = self.config.engage and not context.restarted
-        self.engage_after, self.arming, self.stopped = 0.0, False, False
+        self.engage_after, self.stopped = 0.0, False
+        self.arming: Future | None = None
+        self.arm_until = 0.0
         self.joints_ns, self.asked_ns, self.seen_armed = 0, 0, False
         self.states: queue.Queue[tuple[float, SceneState] | None] = queue.Queue(maxsize=4)
         self.deadlines = DeadlineMeter(1.0 / self.hand.control_rate_hz)
@@ -276,16 +281,33 @@ class PolicyNode:
             self.request = None
             self._show_goal(None)
             request.done.set_result(request.result)
+        if self.arming is not None and time.monotonic() >= self.arm_until:
+            self._unanswered(self.arming)
         listened = self.joints_ns > 0 and self.commands.get_subscription_count() > 0
-        ready = self.engage_wanted and listened and self.arm.service_is_ready() and not (self.arming or self.threat)
+        ready = (
+            self.engage_wanted
+            and listened
+            and self.arm.service_is_ready()
+            and not (self.arming is not None or self.threat)
+        )
         if ready and time.monotonic() >= self.engage_after:
-            self.arming, self.seen_armed, self.asked_ns = True, False, self.joints_ns
-            self.arm.call_async(Arm.Request(commander=self.node.get_name())).add_done_callback(self._on_armed)
+            self.arm_until, self.seen_armed, self.asked_ns = time.monotonic() + ARM_ANSWER_S, False, self.joints_ns
+            self.arming = self.arm.call_async(Arm.Request(commander=self.node.get_name()))
+            self.arming.add_done_callback(self._on_armed)
+
+    def _unanswered(self, asked: Future) -> None:
+        """The driver may have died with what it was asked; a later answer counts no more."""
+        self.arm.remove_pending_request(asked)
+        self._armed(Arm.Response(success=False, message=f"hand/arm: no answer in {ARM_ANSWER_S:g} s"))
 
     def _on_armed(self, future: Future) -> None:
+        """Only the question that is waited for counts: an answer may come while it is being given up."""
+        if future is self.arming:
+            self._armed(future.result())
+
+    def _armed(self, answer: Arm.Response) -> None:
         """The lease, or the reason why not; at the start the hand may not be ready, so that wish is repeated."""
-        answer = future.result()
-        self.arming = False
+        self.arming = None
         self.lease = answer.lease if answer.success else ""
         self.engage_wanted = self.starting and not answer.success and not self.stopped
         self.engage_after = time.monotonic() + ENGAGE_AGAIN_S

@@ -38,6 +38,16 @@ class Futures:
 
 
 @dataclass(frozen=True)
+class Way:
+    """The way of N candidates over T control steps, as simulated: full-physics ``states`` (N, T, nstate), what was
+    ``sensed`` (N, T, nsensordata) and the smoothed ``action`` (N, T, dof)."""
+
+    states: Array
+    sensed: Array
+    action: Array
+
+
+@dataclass(frozen=True)
 class Course:
     """Where N candidates have got to: full-physics ``states`` (N, nstate), joint angles ``q`` (N, dof), rad, the
     ``smoothed`` action (N, dof) in force, and how many control ``steps`` were simulated."""
@@ -72,7 +82,7 @@ class PlannerModel:
         ``previous`` (dof,) is the smoothed action in force. The table is there for the first ``table_steps`` control
         steps, or for all.
         """
-        return self.go_on(self.begin(state, len(postures), previous), postures, table_steps)[1]
+        return self.futures(self.go_on(self.begin(state, len(postures), previous), postures, table_steps)[1])
 
     def begin(self, state: SceneState, n: int, previous: Array) -> Course:
         """``n`` candidates that are all at ``state``, with the smoothed action ``previous`` (dof,) in force."""
@@ -81,7 +91,7 @@ class PlannerModel:
         )
         return Course(np.tile(physics, (n, 1)), np.tile(state.q, (n, 1)), np.tile(previous, (n, 1)))
 
-    def go_on(self, course: Course, postures: Array, table_steps: int | None = None) -> tuple[Course, Futures]:
+    def go_on(self, course: Course, postures: Array, table_steps: int | None = None) -> tuple[Course, Way]:
         """Where ``postures`` (N, T, dof), one a control step, lead from ``course``, and the way there.
 
         The table is there for the first ``table_steps`` control steps of the course, or for all.
@@ -89,23 +99,22 @@ class PlannerModel:
         n, horizon, dof = postures.shape
         scene, now, q, smoothed = self.scene, course.states, course.q, course.smoothed
         states = np.empty((n, horizon, now.shape[1]))
-        tips = np.empty((n, horizon, len(self.chart.spec.tips), 3))
+        sensed = np.empty((n, horizon, scene.model.nsensordata))
         actions = np.empty((n, horizon, dof))
-        forces = np.empty((n, horizon))
         for t in range(horizon):
             smoothed = self.chart.smooth(self.chart.towards(q, postures[:, t], smoothed), smoothed)
             control = np.repeat(self.chart.target(q, smoothed)[:, None], self.substeps, axis=1)
             model = scene.model if table_steps is None or course.steps + t < table_steps else self._air
-            path, sensed = self._pool.rollout(model, self._data, now, control)
+            path, read = self._pool.rollout(model, self._data, now, control)
             now = path[:, -1]
-            states[:, t], actions[:, t] = now, smoothed
-            tips[:, t] = scene.tips_of(sensed[:, -1])
-            forces[:, t] = scene.table_force_of(sensed[:, -1])
+            states[:, t], sensed[:, t], actions[:, t] = now, read[:, -1], smoothed
             q = scene.joints_of(now)
-        there = Course(now, q, smoothed, course.steps + horizon)
-        return there, self._futures(states, tips, actions, forces)
+        return Course(now, q, smoothed, course.steps + horizon), Way(states, sensed, actions)
 
-    def _futures(self, states: Array, tips: Array, actions: Array, forces: Array) -> Futures:
-        position, quaternion = self.scene.object_pose_of(states)
-        velocity, spin = self.scene.object_twist_of(states)
-        return Futures(position, quaternion, velocity, spin, self.scene.joint_rates_of(states), tips, actions, forces)
+    def futures(self, way: Way) -> Futures:
+        """What ``way`` is for the object, the hand and its tips."""
+        scene, states = self.scene, way.states
+        position, quaternion = scene.object_pose_of(states)
+        velocity, spin = scene.object_twist_of(states)
+        tips, forces = scene.tips_of(way.sensed), scene.table_force_of(way.sensed)
+        return Futures(position, quaternion, velocity, spin, scene.joint_rates_of(states), tips, way.action, forces)

@@ -15,7 +15,7 @@ from knuckle.hardware.spec.action_map import ActionMap
 from knuckle.hardware.spec.hand_spec import Array, HandSpec
 from knuckle.policy.contract import SceneState
 from knuckle.policy.mpc_config import MpcConfig
-from knuckle.policy.planner_model import PlannerModel
+from knuckle.policy.planner_model import PlannerModel, Way
 from knuckle.sim.scene import coarse_scene
 
 END, OFFSET, ESCAPE, ESCAPE_RADIUS_M = 2.0, 1.5, 10.0, 0.07
@@ -36,14 +36,19 @@ class ChunkJudge:
         n, length, _ = chunks.shape
         half = max(length // 2, 1)
         course, way = self._model.go_on(self._model.begin(state, n, smoothed), chunks[:, :half])
-        angles = rotations.angle_between(way.quaternion, self.goal)
-        costs = _costs(angles, way.position[:, -1])
+        angles, position = self._seen(way)
+        costs = _costs(angles, position)
         if half == length:
             return int(np.argmin(costs))
         left = np.sort(np.argsort(costs, kind="stable")[: max(n // 3, 1)])
         _, way = self._model.go_on(course.some(left), chunks[left, half:])
-        angles = np.concatenate([angles[left], rotations.angle_between(way.quaternion, self.goal)], axis=1)
-        return int(left[np.argmin(_costs(angles, way.position[:, -1]))])
+        later, position = self._seen(way)
+        return int(left[np.argmin(_costs(np.concatenate([angles[left], later], axis=1), position))])
+
+    def _seen(self, way: Way) -> tuple[Array, Array]:
+        """The angles (n, steps), rad, that are left on ``way``, and where (n, 3) the object ends, m."""
+        position, quaternion = self._model.scene.object_pose_of(way.states)
+        return rotations.angle_between(quaternion, self.goal), position[:, -1]
 
     def close(self) -> None:
         """End the simulation."""

@@ -65,11 +65,14 @@ class ChunkPlayer:
         """Forget the chunk: the next action begins another one."""
         self._postures = self._postures[:0]
 
-    def action(self, observation: Array, state: SceneState, smoothed: Array) -> Array:
-        """The action (dof,) in ``state`` after the ``smoothed`` action (dof,), for ``observation``."""
+    def action(self, observe: Callable[[], Array], state: SceneState, smoothed: Array) -> Array:
+        """The action (dof,) in ``state`` after the ``smoothed`` action (dof,).
+
+        ``observe`` gives the observation (width,), and is asked only where a chunk is drawn.
+        """
         q = np.asarray(state.q)
         if not len(self._postures) or self._at >= self.facts.executed:
-            self._postures = self._next(observation, state, smoothed)
+            self._postures = self._next(observe(), state, smoothed)
             self._at = 0
         posture = self._postures[self._at]
         self._at += 1

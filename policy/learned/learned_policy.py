@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -82,24 +83,12 @@ class LearnedPolicy:
         """
         if self._goal is None:
             raise RunError("the policy has no goal", where=str(self.folder), right="reset it with one first")
-        observation = self._build(
-            state.q,
-            state.dq,
-            state.position,
-            state.quaternion,
-            state.velocity,
-            state.spin,
-            self._goal.quaternion,
-            self._smoothed,
-        )
-        if not np.isfinite(observation).all():
-            k = int(np.flatnonzero(~np.isfinite(observation))[0])
-            what = f"{self._build.columns[k][0]} of the state is {observation[k]}"
-            raise RunError(what, where=str(self.folder), right="finite numbers; the hand is not moved on others")
         if self._chunks is None:
-            wanted = run_network(self._session, observation[None])[0]
+            wanted = run_network(self._session, self._observe(state, self._goal)[None])[0]
         else:
-            wanted = self._chunks.action(observation, state, self._smoothed)
+            if not _finite(state):
+                self._observe(state, self._goal)  # says what is not
+            wanted = self._chunks.action(partial(self._observe, state, self._goal), state, self._smoothed)
         angle = goal_angle(state, self._goal.quaternion)
         action = self._hold.action(wanted, np.asarray(state.q), self._smoothed, angle)
         if self._chunks is not None and self._hold.holding:
@@ -113,6 +102,24 @@ class LearnedPolicy:
             self._judge.close()
         self._judge = None
 
+    def _observe(self, state: SceneState, goal: Goal) -> Array:
+        """The observation (width,) of ``state`` on the way to ``goal``; RunError where it is not finite."""
+        observation = self._build(
+            state.q,
+            state.dq,
+            state.position,
+            state.quaternion,
+            state.velocity,
+            state.spin,
+            goal.quaternion,
+            self._smoothed,
+        )
+        if not np.isfinite(observation).all():
+            k = int(np.flatnonzero(~np.isfinite(observation))[0])
+            what = f"{self._build.columns[k][0]} of the state is {observation[k]}"
+            raise RunError(what, where=str(self.folder), right="finite numbers; the hand is not moved on others")
+        return observation
+
     def _judge_for(self, goal: Goal) -> None:
         """A judge of chunks towards ``goal``: the one that is there where it knows the object."""
         from knuckle.policy.learned.chunk_judge import ChunkJudge
@@ -124,6 +131,11 @@ class LearnedPolicy:
         self._judge.goal = np.asarray(goal.quaternion, dtype=np.float64)
         if self._chunks is not None:
             self._chunks.judge = self._judge
+
+
+def _finite(state: SceneState) -> bool:
+    parts = (state.q, state.dq, state.position, state.quaternion, state.velocity, state.spin)
+    return bool(np.isfinite(np.concatenate(parts)).all())
 
 
 def open_network(path: Path, width: int, dof: int) -> Any:

@@ -184,7 +184,7 @@ def test_of_the_chunks_that_are_drawn_the_one_that_is_judged_best_is_gone_for(tm
 
     player.judge = judge
     seen, zero = scenes(1)[0], np.zeros(HAND.dof)
-    actions = [player.action(seen, ONWARDS, zero) for _ in range(6)]
+    actions = [player.action(lambda: seen, ONWARDS, zero) for _ in range(6)]
     assert [len(chunks) for chunks in shown] == [3, 4, 4]
     first, second = shown[0][1], shown[1][3]
     np.testing.assert_allclose(actions[1], chart.towards(ONWARDS.q, first[1], zero))
@@ -193,7 +193,7 @@ def test_of_the_chunks_that_are_drawn_the_one_that_is_judged_best_is_gone_for(tm
     np.testing.assert_allclose(actions[2], chart.towards(ONWARDS.q, second[0], zero))
     player.reset()
     player.judge = lambda _state, chunks, _smoothed: len(chunks) - 3
-    player.action(seen, ONWARDS, zero)  # nothing is left after a reset: three are drawn, the first is taken
+    player.action(lambda: seen, ONWARDS, zero)  # nothing is left after a reset: three are drawn, the first is taken
     assert (np.abs(np.concatenate(shown)) <= np.maximum(HAND.upper, -HAND.lower) + 1e-12).all()
 
 
@@ -209,7 +209,14 @@ def test_a_judge_is_shown_what_is_to_be_simulated_of_a_chunk_and_the_whole_chunk
         return 1
 
     player.judge, seen = judge, scenes(1)[0]
-    actions = [player.action(seen, ONWARDS, zero) for _ in range(LENGTH)]
+    asked: list[Array] = []
+
+    def observe() -> Array:
+        asked.append(seen)
+        return seen
+
+    actions = [player.action(observe, ONWARDS, zero) for _ in range(LENGTH)]
+    assert len(asked) == 1, "a chunk that is under way needs no observation"
     assert [chunks.shape for chunks in shown] == [(3, 2, HAND.dof)]
     np.testing.assert_allclose(actions[1], chart.towards(ONWARDS.q, shown[0][1, 1], zero))
 
@@ -250,7 +257,7 @@ def test_candidates_that_are_given_up_on_the_way_change_nothing_for_the_others()
     finally:
         model.close()
     for name in ("position", "quaternion", "spin", "dq", "tips", "action", "table_force"):
-        parts = [getattr(first, name)[left], getattr(rest, name)]
+        parts = [getattr(model.futures(first), name)[left], getattr(model.futures(rest), name)]
         np.testing.assert_array_equal(np.concatenate(parts, axis=1), getattr(whole, name)[left])
 
 

@@ -36,17 +36,16 @@ def require_unit(q: ArrayLike, *, where: str, tolerance: float = 1e-3) -> Array:
 
 def multiply(a: ArrayLike, b: ArrayLike) -> Array:
     """Hamilton product a ⊗ b, (..., 4)."""
-    aw, ax, ay, az = np.moveaxis(np.asarray(a, dtype=np.float64), -1, 0)
-    bw, bx, by, bz = np.moveaxis(np.asarray(b, dtype=np.float64), -1, 0)
-    return np.stack(
-        [
-            aw * bw - ax * bx - ay * by - az * bz,
-            aw * bx + ax * bw + ay * bz - az * by,
-            aw * by - ax * bz + ay * bw + az * bx,
-            aw * bz + ax * by - ay * bx + az * bw,
-        ],
-        axis=-1,
-    )
+    p, q = np.asarray(a, dtype=np.float64), np.asarray(b, dtype=np.float64)
+    aw, ax, ay, az = p[..., 0], p[..., 1], p[..., 2], p[..., 3]
+    bw, bx, by, bz = q[..., 0], q[..., 1], q[..., 2], q[..., 3]
+    # Written part by part: for the few quaternions of a control step, stacking costs more than the product.
+    out = np.empty((*np.broadcast_shapes(p.shape[:-1], q.shape[:-1]), 4))
+    out[..., 0] = aw * bw - ax * bx - ay * by - az * bz
+    out[..., 1] = aw * bx + ax * bw + ay * bz - az * by
+    out[..., 2] = aw * by - ax * bz + ay * bw + az * bx
+    out[..., 3] = aw * bz + ax * by - ay * bx + az * bw
+    return out
 
 
 def conjugate(q: ArrayLike) -> Array:

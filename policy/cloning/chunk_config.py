@@ -16,11 +16,11 @@ class ChunkConfig:
 
     length: int = setting(0, "postures in a chunk, 0: an action a step, no chunks", low=0, high=60)
     executed: int = setting(4, "postures that are gone for before the next chunk is drawn", low=1, high=60)
-    euler: int = setting(2, "steps from noise to a chunk, 0: the mean of all chunks", low=0, high=50)
+    euler: int = setting(4, "steps from noise to a chunk, 0: the mean of all chunks", low=0, high=50)
     judged: int = setting(
-        13, "chunks drawn at once, of which simulation says the best, 0: one, not judged", low=0, high=64
+        14, "chunks drawn at once, of which simulation says the best, 0: one, not judged", low=0, high=64
     )
-    foreseen: int = setting(5, "postures of a chunk that are simulated to judge it, 0: all", low=0, high=60)
+    foreseen: int = setting(6, "postures of a chunk that are simulated to judge it, 0: all", low=0, high=60)
     width: int = setting(256, "units of a hidden layer", low=1, high=4096)
     layers: int = setting(3, "hidden layers", low=1, high=8)
     updates: int = setting(2000, "gradient steps", low=1, high=10_000_000)

@@ -121,7 +121,7 @@ def test_a_run_of_chunks_leaves_a_policy_of_chunks_and_is_not_learned_twice(tmp_
     assert (run / "network-00.safetensors").stat().st_mtime_ns == learned
     assert (run / "policy" / "policy.onnx").read_bytes() == network
     card = LearnedPolicy(HAND, run / "policy").card.config
-    assert card["chunk"] == {"length": 6, "executed": 2, "euler": 2, "judged": 0, "foreseen": 5}
+    assert card["chunk"] == {"length": 6, "executed": 2, "euler": 4, "judged": 0, "foreseen": 6}
     assert card["training"]["chunk"]["updates"] == 3
     with pytest.raises(InputError, match=r"8 postures of a chunk of 6 are to be executed; 6 at most"):
         train_clone([*argv[: argv.index("--set") + 1], f"{QUICK}{small},chunk.executed=8", *argv[-4:]])

@@ -39,14 +39,12 @@ from knuckle_ros.diagnostics import Diagnostics, Level
 from knuckle_ros.executor import Done
 from knuckle_ros.hand_files import watchdog_socket
 from knuckle_ros.host_context import HostContext
+from knuckle_ros.lease_question import LeaseQuestion
 from knuckle_ros.parameters import declare
 from knuckle_ros.steady_timer import steady_timer
 from knuckle_ros.wire import command_msg, from_ros_quaternion, joints_of, pose_of, stamp_ns, to_ros_quaternion
 
 ENGAGE_AGAIN_S = 0.5
-
-ARM_ANSWER_S = 5.0
-"""For which the hand's answer is waited for: what is asked of a driver that is dying is lost without a word."""
 
 SILENT_PERIODS = 3.5
 """Of object/pose, after which the hand is told to hold: one more than perception waits before it says STALE."""
@@ -96,8 +94,6 @@ class PolicyNode:
         self.accepted: Goal | None = None
         self.starting = self.engage_wanted = self.config.engage and not context.restarted
         self.engage_after, self.stopped = 0.0, False
-        self.arming: Future | None = None
-        self.arm_until = 0.0
         self.joints_ns, self.asked_ns, self.seen_armed = 0, 0, False
         self.states: queue.Queue[tuple[float, SceneState] | None] = queue.Queue(maxsize=4)
         self.deadlines = DeadlineMeter(1.0 / self.hand.control_rate_hz)
@@ -119,7 +115,7 @@ class PolicyNode:
         node.create_subscription(String, "object/name", self._on_name, bus_qos.LATCHED)
         node.create_subscription(SafetyState, "safety/state", self._on_safety, bus_qos.LATCHED)
         node.create_subscription(String, "zone/threat", self._on_threat, bus_qos.LATCHED)
-        self.arm = node.create_client(Arm, "hand/arm")
+        self.arm = LeaseQuestion(node, self._on_armed)
         self.hold = node.create_client(Trigger, "hand/hold")
         node.create_service(Trigger, "policy/engage", self._on_engage)
         steady_timer(node, 0.02, self._poll)
@@ -281,33 +277,15 @@ class PolicyNode:
             self.request = None
             self._show_goal(None)
             request.done.set_result(request.result)
-        if self.arming is not None and time.monotonic() >= self.arm_until:
-            self._unanswered(self.arming)
+        self.arm.poll()
         listened = self.joints_ns > 0 and self.commands.get_subscription_count() > 0
-        ready = (
-            self.engage_wanted
-            and listened
-            and self.arm.service_is_ready()
-            and not (self.arming is not None or self.threat)
-        )
+        ready = self.engage_wanted and listened and self.arm.can_be_asked and not self.threat
         if ready and time.monotonic() >= self.engage_after:
-            self.arm_until, self.seen_armed, self.asked_ns = time.monotonic() + ARM_ANSWER_S, False, self.joints_ns
-            self.arming = self.arm.call_async(Arm.Request(commander=self.node.get_name()))
-            self.arming.add_done_callback(self._on_armed)
+            self.seen_armed, self.asked_ns = False, self.joints_ns
+            self.arm.ask()
 
-    def _unanswered(self, asked: Future) -> None:
-        """The driver may have died with what it was asked; a later answer counts no more."""
-        self.arm.remove_pending_request(asked)
-        self._armed(Arm.Response(success=False, message=f"hand/arm: no answer in {ARM_ANSWER_S:g} s"))
-
-    def _on_armed(self, future: Future) -> None:
-        """Only the question that is waited for counts: an answer may come while it is being given up."""
-        if future is self.arming:
-            self._armed(future.result())
-
-    def _armed(self, answer: Arm.Response) -> None:
+    def _on_armed(self, answer: Arm.Response) -> None:
         """The lease, or the reason why not; at the start the hand may not be ready, so that wish is repeated."""
-        self.arming = None
         self.lease = answer.lease if answer.success else ""
         self.engage_wanted = self.starting and not answer.success and not self.stopped
         self.engage_after = time.monotonic() + ENGAGE_AGAIN_S

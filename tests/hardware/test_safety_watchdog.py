@@ -5,7 +5,6 @@ Its turns are made by the test, on a clock of the test, over real sockets; what 
 
 from __future__ import annotations
 
-import gc
 import os
 import select
 import signal
@@ -318,13 +317,7 @@ def words(folder: Path, pid: int, limit_s: str, *sent: bytes) -> tuple[socket.so
     return ours, [str(pid), str(theirs.detach()), str(listener.detach()), limit_s]
 
 
-def open_files() -> int:
-    # What earlier tests left in cycles would otherwise be closed at any moment, and be counted against this one.
-    gc.collect()
-    return len(os.listdir("/proc/self/fd"))
-
-
-def test_run_as_a_program_it_says_whom_it_killed_and_leaves_nothing_open(tmp_path, victim, capsys, sigint):
+def test_run_as_a_program_it_says_whom_it_killed_and_leaves_nothing_open(tmp_path, victim, capsys, sigint, open_files):
     before = open_files()
     ours, arguments = words(tmp_path, victim.pid, "0.01", b".")
     with ours:

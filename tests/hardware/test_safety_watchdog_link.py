@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import resource
 import select
@@ -33,12 +32,6 @@ def until(condition: Callable[[], bool], between: Callable[[], object] = lambda:
         assert time.monotonic() < deadline
         between()
         time.sleep(0.002)
-
-
-def open_files() -> int:
-    # What earlier tests left in cycles would otherwise be closed at any moment, and be counted against this one.
-    gc.collect()
-    return len(os.listdir("/proc/self/fd"))
 
 
 def state_of(rig) -> State:
@@ -263,7 +256,7 @@ def test_the_death_of_the_process_is_noticed(rig, link):
     assert rig.hand.status().reason == GONE
 
 
-def test_it_ends_with_its_driver_and_leaves_nothing(tmp_path):
+def test_it_ends_with_its_driver_and_leaves_nothing(tmp_path, open_files):
     before = open_files()
     link = WatchdogLink(tmp_path / "hand.sock", 600.0)
     assert open_files() == before + 1
@@ -374,7 +367,7 @@ def test_it_starts_for_little(tmp_path):
     assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 0.2
 
 
-def test_where_no_watchdog_listens_or_can_listen_one_line_says_so_and_nothing_is_left_open(tmp_path):
+def test_where_no_watchdog_listens_or_can_listen_one_line_says_so_and_nothing_is_left_open(tmp_path, open_files):
     (tmp_path / "file").write_text("")
     tries: list[tuple[str, Callable[[], object]]] = [
         ("no watchdog listens", lambda: CommanderLink(tmp_path / "none.sock", "policy")),
@@ -391,7 +384,7 @@ def test_where_no_watchdog_listens_or_can_listen_one_line_says_so_and_nothing_is
         assert refused.value.__traceback__ is not None
 
 
-def test_a_process_that_cannot_be_started_leaves_no_socket_of_it(tmp_path, monkeypatch):
+def test_a_process_that_cannot_be_started_leaves_no_socket_of_it(tmp_path, monkeypatch, open_files):
     def failing(*_: object, **__: object) -> None:
         raise OSError(11, "no more processes")
 

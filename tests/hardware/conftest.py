@@ -167,7 +167,7 @@ def state_at() -> Callable[..., HandState]:
 def open_files() -> Callable[[], int]:
     """How many files this process has open.
 
-    What earlier tests left in cycles would otherwise be closed at any moment, and be counted against the one that counts.
+    What earlier tests left in cycles would otherwise be closed at any moment, and be counted against this one.
     """
 
     def opened() -> int:

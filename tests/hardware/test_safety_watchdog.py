@@ -5,6 +5,7 @@ Its turns are made by the test, on a clock of the test, over real sockets; what 
 
 from __future__ import annotations
 
+import gc
 import os
 import select
 import signal

@@ -95,7 +95,7 @@ def test_a_button_that_nobody_answers_says_so_and_works_again(probe: Any, deaf: 
         return bool(told) and told[-1] == wanted
 
     lost = deaf.create_service(Trigger, "hand/rearm", lambda request, response: response)
-    wait_until(buttons._clients[panel.REARM].service_is_ready, lambda: "the service is not seen")
+    wait_until(lambda: buttons._questions[panel.REARM].offered, lambda: "the service is not seen")
     buttons.press(panel.REARM)
     wait_until(lambda: serve((panel.REARM, "no answer from hand/rearm in 5 s", False)), lambda: told)
     deaf.destroy_service(lost)

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import queue
-import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from rclpy.node import Node
@@ -14,6 +13,7 @@ from std_msgs.msg import Bool
 from std_srvs.srv import Trigger
 
 from knuckle_ros.page import panel
+from knuckle_ros.question import ANSWER_S, Question
 
 EMERGENCY_STOP = "emergency_stop"
 SERVICES = {
@@ -26,27 +26,18 @@ SERVICES = {
 }
 Tell = Callable[[str, str, bool], None]
 
-ANSWER_S = 5.0
-"""After which the page says that nobody answered: who has just been killed is offered by DDS for seconds on."""
-
-
-@dataclass(frozen=True)
-class Asked:
-    """A press that waits for its answer, until a moment of the monotonic clock."""
-
-    button: str
-    future: Any
-    until: float
-
 
 class PageButtons:
     """Calls the service of each button that was pressed. A stop also goes out as a topic, and at once."""
 
     def __init__(self, node: Node) -> None:
         self._stop = node.create_publisher(Bool, EMERGENCY_STOP, QoSProfile(depth=1))
-        self._clients = {button: node.create_client(Trigger, service) for button, service in SERVICES.items()}
+        self._questions = {
+            button: Question(node, Trigger, service, partial(self._on_answer, button))
+            for button, service in SERVICES.items()
+        }
         self._presses: queue.SimpleQueue[str] = queue.SimpleQueue()
-        self._asked: list[Asked] = []
+        self._said: list[tuple[str, str, bool]] = []
 
     def press(self, button: str) -> None:
         """From any thread: the web server has threads of its own."""
@@ -55,24 +46,25 @@ class PageButtons:
         self._presses.put(button)
 
     def serve(self, tell: Tell) -> None:
-        """From the node's thread: call what was pressed; ``tell(button, words, good)`` the answers when they come."""
+        """From the node's thread: call what was pressed; ``tell(button, words, good)`` the answers when they come.
+
+        A button that is pressed while its last press waits for an answer asks nothing more.
+        """
         while not self._presses.empty():
             button = self._presses.get()
-            client = self._clients[button]
-            if not client.service_is_ready():
-                tell(button, f"nobody offers {SERVICES[button]}", False)
-                continue
-            self._asked.append(Asked(button, client.call_async(Trigger.Request()), time.monotonic() + ANSWER_S))
-        self._asked = [asked for asked in self._asked if not self._ended(asked, tell)]
+            question = self._questions[button]
+            if not question.offered:
+                self._said.append((button, f"nobody offers {SERVICES[button]}", False))
+            elif not question.waiting:
+                question.ask(Trigger.Request())
+        for question in self._questions.values():
+            question.poll()
+        said, self._said = self._said, []
+        for words in said:
+            tell(*words)
 
-    def _ended(self, asked: Asked, tell: Tell) -> bool:
-        """Whether a press is over, and said so: answered, or given up."""
-        if asked.future.done():
-            answer = asked.future.result()
-            tell(asked.button, answer.message or ("done" if answer.success else "refused"), answer.success)
-            return True
-        if time.monotonic() < asked.until:
-            return False
-        self._clients[asked.button].remove_pending_request(asked.future)
-        tell(asked.button, f"no answer from {SERVICES[asked.button]} in {ANSWER_S:g} s", False)
-        return True
+    def _on_answer(self, button: str, answer: Any) -> None:
+        if answer is None:
+            self._said.append((button, f"no answer from {SERVICES[button]} in {ANSWER_S:g} s", False))
+        else:
+            self._said.append((button, answer.message or ("done" if answer.success else "refused"), answer.success))

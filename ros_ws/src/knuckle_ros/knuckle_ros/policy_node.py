@@ -39,8 +39,8 @@ from knuckle_ros.diagnostics import Diagnostics, Level
 from knuckle_ros.executor import Done
 from knuckle_ros.hand_files import watchdog_socket
 from knuckle_ros.host_context import HostContext
-from knuckle_ros.lease_question import LeaseQuestion
 from knuckle_ros.parameters import declare
+from knuckle_ros.question import ANSWER_S, Question
 from knuckle_ros.steady_timer import steady_timer
 from knuckle_ros.wire import command_msg, from_ros_quaternion, joints_of, pose_of, stamp_ns, to_ros_quaternion
 
@@ -115,7 +115,7 @@ class PolicyNode:
         node.create_subscription(String, "object/name", self._on_name, bus_qos.LATCHED)
         node.create_subscription(SafetyState, "safety/state", self._on_safety, bus_qos.LATCHED)
         node.create_subscription(String, "zone/threat", self._on_threat, bus_qos.LATCHED)
-        self.arm = LeaseQuestion(node, self._on_armed)
+        self.arm = Question(node, Arm, "hand/arm", self._on_armed)
         self.hold = node.create_client(Trigger, "hand/hold")
         node.create_service(Trigger, "policy/engage", self._on_engage)
         steady_timer(node, 0.02, self._poll)
@@ -279,13 +279,15 @@ class PolicyNode:
             request.done.set_result(request.result)
         self.arm.poll()
         listened = self.joints_ns > 0 and self.commands.get_subscription_count() > 0
-        ready = self.engage_wanted and listened and self.arm.can_be_asked and not self.threat
+        ready = self.engage_wanted and listened and self.arm.offered and not (self.arm.waiting or self.threat)
         if ready and time.monotonic() >= self.engage_after:
             self.seen_armed, self.asked_ns = False, self.joints_ns
-            self.arm.ask()
+            self.arm.ask(Arm.Request(commander=self.node.get_name()))
 
-    def _on_armed(self, answer: Arm.Response) -> None:
+    def _on_armed(self, answer: Arm.Response | None) -> None:
         """The lease, or the reason why not; at the start the hand may not be ready, so that wish is repeated."""
+        if answer is None:
+            answer = Arm.Response(success=False, message=f"hand/arm: no answer in {ANSWER_S:g} s")
         self.lease = answer.lease if answer.success else ""
         self.engage_wanted = self.starting and not answer.success and not self.stopped
         self.engage_after = time.monotonic() + ENGAGE_AGAIN_S

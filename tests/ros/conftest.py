@@ -147,20 +147,23 @@ class BusProbe:
         wait_until(future.done, timeout_s, lambda: f"no answer from {service}")
         return future.result()
 
-    def call_again(self, kind: Any, service: str, timeout_s: float, **fields: Any) -> Any:
-        """The answer of a service that may have died a moment ago, asked again each 5 s as an operator would.
+    def call_again(self, kind: Any, service: str, timeout_s: float, **fields: Any) -> tuple[Any, int]:
+        """The answer of a service that may have died a moment ago, and how often it was asked: each 5 s, as an operator.
 
-        DDS shows a killed process for seconds on, and a question that only it can hear is lost without a word.
+        DDS shows a killed process for seconds on: a question that only it can hear is lost without a word. And a
+        server that has not found our reader yet answers into nothing: where more than one question was needed, an
+        earlier one may have been carried out.
         """
         client = self.node.create_client(kind, service)
-        end = time.monotonic() + timeout_s
+        end, asked = time.monotonic() + timeout_s, 0
         while time.monotonic() < end:
             assert client.wait_for_service(timeout_s), service
             future = client.call_async(kind.Request(**fields))
             heard = threading.Event()
             future.add_done_callback(lambda _, heard=heard: heard.set())
+            asked += 1
             if heard.wait(ASK_AGAIN_S):
-                return future.result()
+                return future.result(), asked
             client.remove_pending_request(future)
             print(f"{service}: no answer in {ASK_AGAIN_S:g} s, asked again")
         pytest.fail(f"after {timeout_s} s: no answer from {service}")

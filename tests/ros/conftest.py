@@ -148,7 +148,7 @@ class BusProbe:
         return future.result()
 
     def call_again(self, kind: Any, service: str, timeout_s: float, **fields: Any) -> tuple[Any, int]:
-        """The answer of a service that may have died a moment ago, and how often it was asked: each 5 s, as an operator.
+        """The answer of a service that may have died a moment ago, and how often it was asked: every 5 s.
 
         DDS shows a killed process for seconds on: a question that only it can hear is lost without a word. And a
         server that has not found our reader yet answers into nothing: where more than one question was needed, an

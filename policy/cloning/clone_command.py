@@ -16,6 +16,7 @@ from knuckle.core.errors import InputError
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from knuckle.hardware.spec.hand_spec import HandSpec
     from knuckle.policy.cloning.clone_config import Cloning
     from knuckle.policy.cloning.clone_run import CloneRun
 
@@ -65,7 +66,8 @@ def train_clone(argv: list[str]) -> int:
     _begin(folder.path / CONFIG, cloning)
     folder.lock()
     figures = learn(run, console, jobs=config.jobs, minutes=config.minutes)
-    scores, intervals = judge(run, rungs, config.judged, config.jobs, console)
+    protocol = (run.policy, run.hand, run.cloning.dagger.objects)
+    scores, intervals = judge(*protocol, rungs, config.judged, config.jobs, console)
     if config.json:
         from knuckle.core.figures import Figures
 
@@ -103,9 +105,10 @@ def learn(run: CloneRun, console: Console, *, jobs: int, minutes: float) -> dict
 
 
 def judge(
-    run: CloneRun, rungs: list[str], episodes: int, jobs: int, console: Console
+    policy: Path, hand: HandSpec, objects: str, rungs: list[str], episodes: int, jobs: int, console: Console
 ) -> tuple[dict[str, float], dict[str, tuple[float, float]]]:
-    """Play ``episodes`` of the protocol on each of ``rungs``, note them in the card; figures and intervals by rung."""
+    """Play ``episodes`` of the protocol on each of ``rungs`` with the policy in the folder ``policy``, note them in its
+    card; figures and intervals by rung."""
     from knuckle.policy.evaluation import evaluate
     from knuckle.policy.learned.export import write_scores
     from knuckle.policy.reorient_score import figures_of
@@ -114,10 +117,10 @@ def judge(
     told: dict[str, float] = {}
     bounds: dict[str, tuple[float, float]] = {}
     for rung in rungs if episodes else []:
-        task = ReorientTask(str(run.policy), hand=run.hand.name, rung=rung, objects=run.cloning.dagger.objects)
+        task = ReorientTask(str(policy), hand=hand.name, rung=rung, objects=objects)
         figures, intervals = figures_of(evaluate(task, episodes, jobs=jobs)[task.controller])
         protocol = f"{rung}, {task.objects}, table, privileged, {episodes} episodes, seed {task.seed}"
-        write_scores(run.policy, run.hand, protocol, figures)
+        write_scores(policy, hand, protocol, figures)
         told |= {f"{rung}_{name}": value for name, value in figures.items()}
         bounds |= {f"{rung}_{name}": value for name, value in intervals.items()}
         low, high = intervals["success_0p4"]

@@ -70,8 +70,8 @@ def make_cloning(hand: str, sources: str, changes: Mapping[str, str], *, seed: i
     folders = tuple(name for name in sources.split("+") if name)
     if not folders:
         raise InputError("no episodes", where="--episodes", right="folders of knuckle collect, with + between")
-    changed = {name: _changed(part, texts[name], f"--set {name}") for name, part in parts.items()}
-    cloning = Cloning(hand, folders, seed, **changed)
+    parts = {name: changed(part, texts[name], f"--set {name}") for name, part in parts.items()}
+    cloning = Cloning(hand, folders, seed, **parts)
     if 0 < cloning.chunk.length < cloning.chunk.executed:
         what = f"{cloning.chunk.executed} postures of a chunk of {cloning.chunk.length} are to be executed"
         raise InputError(what, where="--set chunk.executed", right=f"{cloning.chunk.length} at most")
@@ -84,7 +84,8 @@ def make_cloning(hand: str, sources: str, changes: Mapping[str, str], *, seed: i
     return cloning
 
 
-def _changed(config: T, texts: Mapping[str, str], where: str) -> T:
+def changed(config: T, texts: Mapping[str, str], where: str) -> T:
+    """``config`` with settings given as text by name; InputError or ConfigError for one not known or not in range."""
     known = {spec.name: spec for spec in describe(type(config))}
     values: dict[str, Any] = {name: getattr(config, name) for name in known}
     for name, text in texts.items():

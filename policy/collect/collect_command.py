@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from knuckle.policy.collect.collection import Collection
-    from knuckle.policy.collect.recorder import Episode
+    from knuckle.policy.collect.recorder import Recorded
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ def collect(argv: list[str]) -> int:
 
 def play_missing(
     collection: Collection,
-    play: Callable[[int], Episode],
+    play: Callable[[int], Recorded],
     episodes: int,
     *,
     jobs: int,
@@ -108,7 +108,7 @@ def play_missing(
     pool_of_workers = ProcessPoolExecutor(jobs, mp_context=context, initializer=end_with_parent)
     with pool_of_workers as pool, Progress(*columns, console=console) as progress:
         bar = progress.add_task(name, total=episodes, completed=episodes - len(missing))
-        running: dict[Future[Episode], int] = {}
+        running: dict[Future[Recorded], int] = {}
         waiting, won, done = iter(missing), 0, 0
         while True:
             late = minutes > 0.0 and time.perf_counter() - begun > 60.0 * minutes

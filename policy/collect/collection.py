@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from knuckle.core.array_file import read_arrays, write_arrays
 from knuckle.core.errors import InputError, RunError
 from knuckle.core.figures import require_writable, write_text
-from knuckle.policy.collect.recorder import Episode
+from knuckle.policy.collect.recorder import Episode, Recorded
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -51,10 +51,9 @@ class Collection:
         """The episodes below ``episodes`` that are yet to be played."""
         return [k for k in range(episodes) if not self.file(k).is_file() and not self._broken(k).is_file()]
 
-    def add(self, k: int, episode: Episode) -> None:
+    def add(self, k: int, episode: Recorded) -> None:
         """Keep episode ``k``; RunError where it cannot be written."""
-        arrays = {"observations": episode.observations, "actions": episode.actions, "angles": episode.angles}
-        write_arrays(self.file(k), arrays, episode.facts, what="the episode")
+        write_arrays(self.file(k), episode.arrays(), episode.facts, what="the episode")
 
     def note_broken(self, k: int, error: RunError) -> None:
         """Note that the simulation broke down in episode ``k``; RunError where that has happened too often, or it

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +28,23 @@ class Episode:
     actions: NDArray[np.float32]
     angles: NDArray[np.float32]
     facts: dict[str, Any]
+
+    def arrays(self) -> dict[str, Any]:
+        """What is kept of it beside the facts, by name."""
+        return {"observations": self.observations, "actions": self.actions, "angles": self.angles}
+
+
+class Recorded(Protocol):
+    """What a collection keeps of an episode: arrays by name, and facts that JSON can hold, ``succeeded`` among them."""
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """Of its start, its goal and its end."""
+        ...
+
+    def arrays(self) -> dict[str, Any]:
+        """What is kept of it beside the facts, by name."""
+        ...
 
 
 class Recorder:

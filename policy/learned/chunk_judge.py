@@ -14,13 +14,10 @@ from knuckle.core import rotations
 from knuckle.hardware.spec.action_map import ActionMap
 from knuckle.hardware.spec.hand_spec import Array, HandSpec
 from knuckle.policy.contract import SceneState
+from knuckle.policy.learned.chunk_cost import chunk_costs
 from knuckle.policy.mpc_config import MpcConfig
 from knuckle.policy.planner_model import PlannerModel, Way
 from knuckle.sim.scene import coarse_scene
-
-END, OFFSET, ESCAPE, ESCAPE_RADIUS_M = 2.0, 1.5, 10.0, 0.07
-"""What counts beside the mean angle, rad: the angle at the end; per m, how far off the middle the object ends, and how
-far beyond the radius where it begins to escape."""
 
 
 class ChunkJudge:
@@ -37,13 +34,19 @@ class ChunkJudge:
         half = max(length // 2, 1)
         course, way = self._model.go_on(self._model.begin(state, n, smoothed), chunks[:, :half])
         angles, position = self._seen(way)
-        costs = _costs(angles, position)
+        costs = chunk_costs(angles, position)
         if half == length:
             return int(np.argmin(costs))
         left = np.sort(np.argsort(costs, kind="stable")[: max(n // 3, 1)])
         _, way = self._model.go_on(course.some(left), chunks[left, half:])
         later, position = self._seen(way)
-        return int(left[np.argmin(_costs(np.concatenate([angles[left], later], axis=1), position))])
+        return int(left[np.argmin(chunk_costs(np.concatenate([angles[left], later], axis=1), position))])
+
+    def ways(self, state: SceneState, chunks: Array, smoothed: Array) -> tuple[Array, Array]:
+        """Where each of ``chunks`` leads, none given up: positions (n, length, 3), m, and quaternions (n, length, 4) of
+        the object."""
+        _, way = self._model.go_on(self._model.begin(state, len(chunks), smoothed), chunks)
+        return self._model.scene.object_pose_of(way.states)
 
     def _seen(self, way: Way) -> tuple[Array, Array]:
         """The angles (n, steps), rad, that are left on ``way``, and where (n, 3) the object ends, m."""
@@ -53,12 +56,3 @@ class ChunkJudge:
     def close(self) -> None:
         """End the simulation."""
         self._model.close()
-
-
-def _costs(angles: Array, position: Array) -> Array:
-    """The cost (n,) of ways with ``angles`` (n, steps), rad, that led to ``position`` (n, 3), m; infinite for a way on
-    which the simulation broke down."""
-    offset = np.linalg.norm(position[:, :2], axis=-1)
-    costs = angles.mean(axis=1) + END * angles[:, -1] + OFFSET * offset
-    costs += ESCAPE * np.maximum(offset - ESCAPE_RADIUS_M, 0.0)
-    return np.asarray(np.where(np.isfinite(costs), costs, np.inf))

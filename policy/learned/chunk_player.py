@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -14,6 +14,10 @@ from knuckle.core.errors import InputError
 from knuckle.hardware.spec.action_map import ActionMap
 from knuckle.hardware.spec.hand_spec import Array
 from knuckle.policy.contract import SceneState
+
+SIMULATION, FORESIGHT = "simulation", "foresight"
+JUDGES = (SIMULATION, FORESIGHT)
+"""Who can say which chunk is the best: `ChunkJudge`, `Foresight`."""
 
 
 @dataclass(frozen=True)
@@ -24,9 +28,10 @@ class ChunkFacts:
     executed: int = setting(4, "postures that are gone for before the next chunk is drawn", low=1, high=60)
     euler: int = setting(4, "steps from noise to a chunk, 0: none is drawn, it is the mean", low=0, high=50)
     judged: int = setting(
-        0, "chunks drawn at once, of which simulation says the best, 0: one, not judged", low=0, high=64
+        0, "chunks drawn at once, of which the judge says the best, 0: one, not judged", low=0, high=512
     )
-    foreseen: int = setting(0, "postures of a chunk that are simulated to judge it, 0: all", low=0, high=60)
+    foreseen: int = setting(0, "postures of a chunk by which it is judged, 0: all", low=0, high=60)
+    judge: str = setting("simulation", "what foretells where a chunk leads", choices=JUDGES)
 
 
 def chunk_facts(given: Any, where: str) -> ChunkFacts:
@@ -38,7 +43,7 @@ def chunk_facts(given: Any, where: str) -> ChunkFacts:
         what = f"{facts.executed} postures of a chunk of {facts.length} are to be executed"
         raise InputError(what, where=f"{where}: chunk", right=f"{facts.length} at most")
     if facts.foreseen > facts.length:
-        what = f"{facts.foreseen} postures of a chunk of {facts.length} are to be simulated"
+        what = f"{facts.foreseen} postures of a chunk of {facts.length} are to be judged"
         raise InputError(what, where=f"{where}: chunk", right=f"{facts.length} at most")
     return facts
 
@@ -46,6 +51,21 @@ def chunk_facts(given: Any, where: str) -> ChunkFacts:
 Judge = Callable[[SceneState, Array, Array], int]
 """Which of some beginnings of chunks (n, steps, dof), postures in rad, is the best from a state after the smoothed
 action."""
+
+
+class GoalJudge(Protocol):
+    """A judge that knows one object, and looks towards one ``goal`` (w x y z, world frame)."""
+
+    object_name: str
+    goal: Array
+
+    def __call__(self, state: SceneState, chunks: Array, smoothed: Array) -> int:
+        """As `Judge`."""
+        ...
+
+    def close(self) -> None:
+        """Give back what it holds."""
+        ...
 
 
 class ChunkPlayer:

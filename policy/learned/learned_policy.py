@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -13,24 +14,33 @@ from knuckle.hardware.spec.action_map import ActionMap
 from knuckle.hardware.spec.hand_spec import Array, HandSpec
 from knuckle.policy.contract import Goal, PolicySpec, SceneState
 from knuckle.policy.goal_check import check_goal
-from knuckle.policy.learned.chunk_player import ChunkPlayer, chunk_facts, open_chunks, run_chunks
+from knuckle.policy.learned.chunk_player import FORESIGHT as BY_FORESIGHT
+from knuckle.policy.learned.chunk_player import ChunkPlayer, GoalJudge, chunk_facts, open_chunks, run_chunks
 from knuckle.policy.learned.done_rule import DoneRule
+from knuckle.policy.learned.foresight import FORESIGHT, Foresight, foresight_facts, open_foresight
 from knuckle.policy.learned.hold_rule import HoldRule
 from knuckle.policy.learned.policy_card import NETWORK, done_of, read_card
 from knuckle.policy.stillness import goal_angle
 from knuckle.sim.reorient.observation import ReorientObservation
 
-if TYPE_CHECKING:
-    from knuckle.policy.learned.chunk_judge import ChunkJudge
+Judges = Callable[[str], GoalJudge]
+"""A judge of chunks for the object of a name."""
 
 
 class LearnedPolicy:
     """The policy in ``folder``, for ``hand``; what it draws, if it draws, is drawn with ``rng``, seed 0 without one.
 
-    InputError where its files cannot be used or are for something else.
+    ``judges`` makes who judges its chunks, where that is not to be who the card says. InputError where its files cannot
+    be used or are for something else.
     """
 
-    def __init__(self, hand: HandSpec, folder: Path, rng: np.random.Generator | None = None) -> None:
+    def __init__(
+        self,
+        hand: HandSpec,
+        folder: Path,
+        rng: np.random.Generator | None = None,
+        judges: Judges | None = None,
+    ) -> None:
         self.hand, self.folder = hand, folder
         self.card = read_card(folder, hand)
         self._build, self._chart = ReorientObservation(hand), ActionMap(hand)
@@ -39,6 +49,7 @@ class LearnedPolicy:
             facts = chunk_facts(self.card.config["chunk"], str(folder))
             self._session = open_chunks(path, width, hand.dof, facts)
             self._chunks = ChunkPlayer(self._session, facts, self._chart, rng or np.random.default_rng(0))
+            self._judges = judges or self._judges_of(facts.judge)
             first = run_chunks(self._session, np.zeros((1, width)), np.zeros((1, facts.length, hand.dof)))
         else:
             self._session = open_network(path, width, hand.dof)
@@ -50,7 +61,7 @@ class LearnedPolicy:
         done = done_of(self.card, str(folder))
         self._done, self._hold = DoneRule(done), HoldRule(done, self._chart)
         self._goal: Goal | None = None
-        self._judge: ChunkJudge | None = None
+        self._judge: GoalJudge | None = None
         self._smoothed = np.zeros(hand.dof)
 
     @property
@@ -62,7 +73,7 @@ class LearnedPolicy:
         """InputError where `goal_check` refuses the goal, or it is in the air and chunks are judged on the table."""
         check_goal(goal)
         if self._chunks is not None and self._chunks.facts.judged and np.isfinite(goal.table_s):
-            what = "the policy's chunks are judged in a simulation with the table"
+            what = "the policy's chunks are judged as on the table"
             raise InputError(what, where=str(self.folder), right="a goal on the table, or a card with judged 0")
 
     def reset(self, goal: Goal) -> None:
@@ -97,7 +108,7 @@ class LearnedPolicy:
         return action, self._done.step(state, self._goal, self._smoothed)
 
     def close(self) -> None:
-        """End the simulation that chunks are judged in, where they are."""
+        """Give back what chunks are judged with."""
         if self._judge is not None:
             self._judge.close()
         self._judge = None
@@ -122,15 +133,33 @@ class LearnedPolicy:
 
     def _judge_for(self, goal: Goal) -> None:
         """A judge of chunks towards ``goal``: the one that is there where it knows the object."""
-        from knuckle.policy.learned.chunk_judge import ChunkJudge
-
         self.check(goal)
         if self._judge is None or self._judge.object_name != goal.object_name:
             self.close()
-            self._judge = ChunkJudge(self.hand, goal.object_name)
+            self._judge = self._judges(goal.object_name)
         self._judge.goal = np.asarray(goal.quaternion, dtype=np.float64)
         if self._chunks is not None:
             self._chunks.judge = self._judge
+
+    def _judges_of(self, kind: str) -> Judges:
+        """Who judges chunks by the card: a simulation, or the network beside the policy's."""
+        if kind == BY_FORESIGHT:
+            return foresights(self.hand, self.folder, self.card.config)
+        return partial(_simulated, self.hand)
+
+
+def foresights(hand: HandSpec, folder: Path, config: Mapping[str, Any]) -> Judges:
+    """Judges that ask the network in ``folder``, by the ``config`` of its card; InputError where it cannot be used."""
+    facts = foresight_facts(config, str(folder))
+    session = open_foresight(folder / FORESIGHT, facts.looked_at, facts.steps)
+    return lambda name: Foresight(hand, name, session, facts.looked_at, facts.steps)
+
+
+def _simulated(hand: HandSpec, object_name: str) -> GoalJudge:
+    # Only here: a policy that needs no simulation does not load one.
+    from knuckle.policy.learned.chunk_judge import ChunkJudge
+
+    return ChunkJudge(hand, object_name)
 
 
 def _finite(state: SceneState) -> bool:

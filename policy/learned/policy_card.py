@@ -11,8 +11,10 @@ from knuckle.core.config import from_mapping
 from knuckle.core.errors import InputError
 from knuckle.hardware.spec.action_map import ActionMap
 from knuckle.hardware.spec.hand_spec import HandSpec
+from knuckle.policy.learned.chunk_player import FORESIGHT as BY_FORESIGHT
 from knuckle.policy.learned.chunk_player import chunk_facts
 from knuckle.policy.learned.done_rule import DoneConfig
+from knuckle.policy.learned.foresight import FORESIGHT, foresight_facts
 from knuckle.sim.reorient.observation import ReorientObservation
 
 CARD, NETWORK = "card.json", "policy.onnx"
@@ -59,9 +61,18 @@ def read_card(folder: Path, hand: HandSpec) -> Card:
     if card.observations != ReorientObservation(hand).entries or card.actions != action_entries(hand):
         raise InputError("other observations or actions", where=where, right=f"those of {hand.name}")
     done_of(card, where)
-    if "chunk" in config:
-        chunk_facts(config["chunk"], where)
+    if "chunk" in config and chunk_facts(config["chunk"], where).judge == BY_FORESIGHT:
+        _require_foresight(folder, config)
     return card
+
+
+def _require_foresight(folder: Path, config: dict[str, Any]) -> None:
+    """InputError where the network that is to judge chunks is missing, or not the card's."""
+    path = folder / FORESIGHT
+    if not path.is_file():
+        raise InputError(f"no {FORESIGHT} in it", where=str(folder), right="the folder of a trained policy")
+    if cards.file_sha256(path) != foresight_facts(config, str(folder / CARD)).sha256:
+        raise InputError("the file is not the card's", where=str(path), right="card and network of one training")
 
 
 def done_of(card: Card, where: str) -> DoneConfig:

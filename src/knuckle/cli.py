@@ -41,6 +41,10 @@ COMMANDS: dict[str, Command] = {
     "train clone": Command(
         "learn to turn objects from a planner's episodes", "knuckle.policy.cloning.clone_command:train_clone"
     ),
+    "train foresight": Command(
+        "learn what chunks of postures do, to choose between them without simulation",
+        "knuckle.policy.foresight.train_command:train_foresight",
+    ),
     "train hindsight": Command(
         "learn on from a policy, off-policy, with hindsight goals",
         "knuckle.policy.hindsight.train_command:train_hindsight",

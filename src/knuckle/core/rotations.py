@@ -57,8 +57,20 @@ def rotate(q: ArrayLike, v: ArrayLike) -> Array:
     """Vector(s) ``v`` (..., 3) turned by ``q`` (..., 4)."""
     a, u = np.asarray(q, dtype=np.float64), np.asarray(v, dtype=np.float64)
     w, axis = a[..., :1], a[..., 1:]
-    t = 2.0 * np.cross(axis, u)
-    return np.asarray(u + w * t + np.cross(axis, t))
+    t = 2.0 * cross(axis, u)
+    return np.asarray(u + w * t + cross(axis, t))
+
+
+def cross(a: ArrayLike, b: ArrayLike) -> Array:
+    """The vector product a x b, (..., 3): numpy's to the last bit, at half its price for the few rows of a step."""
+    p, q = np.asarray(a, dtype=np.float64), np.asarray(b, dtype=np.float64)
+    ax, ay, az = p[..., 0], p[..., 1], p[..., 2]
+    bx, by, bz = q[..., 0], q[..., 1], q[..., 2]
+    out = np.empty((*np.broadcast_shapes(p.shape[:-1], q.shape[:-1]), 3))
+    out[..., 0] = ay * bz - az * by
+    out[..., 1] = az * bx - ax * bz
+    out[..., 2] = ax * by - ay * bx
+    return out
 
 
 def from_axis_angle(axis: ArrayLike, angle_rad: ArrayLike) -> Array:

@@ -1,0 +1,192 @@
+"""Learning what chunks do from labelled decisions: smooth-L1 regression of turns and shift, in the object's frame."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from knuckle.core import rotations
+from knuckle.core.errors import InputError, RunError
+from knuckle.hardware.spec.hand_spec import Array, HandSpec
+from knuckle.policy.foresight.foresight_config import NetConfig
+from knuckle.policy.foresight.labelling import SCENE_PARTS, Labelled, joined
+from knuckle.policy.learned.contact_features import ContactFeatures, Scene
+from knuckle.policy.learned.foresight_graph import CLIP, ROUNDS, ForesightWeights
+from knuckle.sim.objects import object_shape
+
+STD_FLOOR, MOVED_FLOOR = 0.02, 1e-4
+RISE = 0.05
+ROWS_AT_ONCE = 4000
+"""Decisions whose features are computed at once: a bound on memory."""
+
+
+@dataclass(frozen=True)
+class Told:
+    """Decisions as a network reads them, float32: ``fingers`` (n, G, F'), ``scene`` (n, K), ``chunks`` (n, m, G, F).
+
+    What became of each chunk is ``moved`` (n, m, 3 * steps + 3).
+    """
+
+    fingers: NDArray[np.float32]
+    scene: NDArray[np.float32]
+    chunks: NDArray[np.float32]
+    moved: NDArray[np.float32]
+
+    def __len__(self) -> int:
+        return len(self.scene)
+
+
+def told(episodes: list[Labelled], hand: HandSpec, looked_at: tuple[int, ...]) -> Told:
+    """The decisions of ``episodes``, object by object; InputError where there are none, or their chunks differ."""
+    by_object: dict[str, list[Labelled]] = {}
+    shapes = set()
+    for episode in episodes:
+        if len(episode.goal):
+            by_object.setdefault(str(episode.facts["object"]), []).append(episode)
+            shapes.add(episode.chunks.shape[1:3])
+    if len(shapes) != 1:
+        what = f"decisions of chunks (labelled, steps) {sorted(shapes)}" if shapes else "no decision to learn from"
+        raise InputError(what, where="foresight", right="episodes labelled with one setting")
+    if max(looked_at) >= next(iter(shapes))[1]:
+        what = f"step {max(looked_at)} of chunks of {next(iter(shapes))[1]} is looked at"
+        raise InputError(what, where="foresight", right="steps that are foreseen")
+    parts: list[tuple[Array, ...]] = []
+    for name, some in by_object.items():
+        features, whole = ContactFeatures(hand, object_shape(name), looked_at), joined(some)
+        for at in range(0, len(whole.goal), ROWS_AT_ONCE):
+            rows = slice(at, at + ROWS_AT_ONCE)
+            scene = Scene(*(getattr(whole.scene, part)[rows] for part in SCENE_PARTS))
+            seen = features(scene, whole.chunks[rows].astype(np.float64))
+            parts.append((*seen, moved(scene, whole.poses[rows].astype(np.float64))))
+    return Told(*(np.concatenate(column, dtype=np.float32, casting="same_kind") for column in zip(*parts, strict=True)))
+
+
+def moved(scene: Scene, poses: Array) -> Array:
+    """How ``poses`` (d, n, steps, 7) are turned from ``scene``, rotation vectors, and how far the last one is shifted.
+
+    In the object's frame at the beginning (d, n, 3 * steps + 3).
+    """
+    inverse = rotations.conjugate(scene.quaternion)[:, None]
+    turns = rotations.log(rotations.multiply(inverse[:, :, None], rotations.normalize(poses[..., 3:])))
+    shift = rotations.rotate(inverse, poses[:, :, -1, :3] - scene.position[:, None])
+    return np.concatenate([turns.reshape(*turns.shape[:2], -1), shift], axis=-1)
+
+
+class ForesightNet(nn.Module):
+    """The network of `foresight_graph.py`, to be learned; reads normalised numbers, gives normalised ones."""
+
+    def __init__(self, fingers: int, scene: int, chunks: int, width: int, out: int) -> None:
+        super().__init__()
+        self.first = nn.Linear(fingers + scene + chunks, width)
+        self.parts = (fingers, scene, chunks)
+        self.second = nn.Linear(width, width)
+        for k in range(ROUNDS):
+            setattr(self, f"hears_{k}", nn.Linear(2 * width, width))
+            setattr(self, f"answers_{k}", nn.Linear(width, width))
+        self.sum, self.last = nn.Linear(width, width), nn.Linear(width, out)
+
+    def forward(self, fingers: torch.Tensor, scene: torch.Tensor, chunks: torch.Tensor) -> torch.Tensor:
+        """What is foretold (b, out) from fingers (b, G, F'), scene (b, K) and chunks (b, G, F)."""
+        elu = nn.functional.elu
+        whole = scene[:, None].expand(-1, fingers.shape[1], -1)
+        h = elu(self.second(elu(self.first(torch.cat([fingers, whole, chunks], dim=-1)))))
+        for k in range(ROUNDS):
+            others = h.sum(dim=1, keepdim=True) - h
+            heard = elu(getattr(self, f"hears_{k}")(torch.cat([h, others], dim=-1)))
+            h = h + getattr(self, f"answers_{k}")(heard)
+        out: torch.Tensor = self.last(elu(self.sum(elu(h).sum(dim=1))))
+        return out
+
+    def arrays(self) -> dict[str, Array]:
+        """Weights and biases by the names of `foresight_graph.array_names`."""
+        held = {name.replace(".", "_"): _array(value) for name, value in self.named_parameters()}
+        weight = held.pop("first_weight")
+        a, b, _ = self.parts
+        held |= {
+            "first_fingers": weight[:, :a],
+            "first_scene": weight[:, a : a + b],
+            "first_chunks": weight[:, a + b :],
+        }
+        return held
+
+
+def fit_foresight(
+    data: Told,
+    config: NetConfig,
+    looked_at: tuple[int, ...],
+    *,
+    seed: int,
+    seen: Callable[[int, float], None] = lambda _update, _loss: None,
+) -> ForesightWeights:
+    """What was learned of ``data``. ``seen`` hears of every hundredth update.
+
+    RunError where the weights are no longer finite.
+    """
+    draws = torch.Generator().manual_seed(seed)
+    n, m = data.chunks.shape[:2]
+    scales = {name: _scale(getattr(data, name)) for name in ("fingers", "scene", "chunks")}
+    parts = {name: torch.as_tensor(getattr(data, name)) for name in scales}
+    moved_std = data.moved.std(axis=(0, 1)) + MOVED_FLOOR
+    wanted = torch.as_tensor(data.moved / moved_std)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        widths = (data.fingers.shape[-1], data.scene.shape[-1], data.chunks.shape[-1])
+        net = ForesightNet(*widths, config.width, data.moved.shape[-1])
+    optimiser = torch.optim.AdamW(net.parameters(), lr=config.rate, weight_decay=config.decay)
+    plan = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda k: _share_of_rate(k / config.updates))
+    total = 0.0
+    for update in range(1, config.updates + 1):
+        row = torch.randint(n, (config.batch,), generator=draws)
+        column = torch.randint(m, (config.batch,), generator=draws)
+        rows = {"fingers": parts["fingers"][row], "scene": parts["scene"][row], "chunks": parts["chunks"][row, column]}
+        read = [((rows[name] - mean) / std).clamp(-CLIP, CLIP) for name, (mean, std) in scales.items()]
+        loss = nn.functional.smooth_l1_loss(net(*read), wanted[row, column])
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimiser.step()
+        plan.step()
+        total += float(loss.detach())
+        if update % 100 == 0 or update == config.updates:
+            if not math.isfinite(total):
+                raise RunError(f"update {update} broke down", where="foresight", right="a lower net.rate")
+            seen(update, total / ((update - 1) % 100 + 1))
+            total = 0.0
+    arrays = net.arrays() | {"moved_std": np.asarray(moved_std, dtype=np.float64)}
+    for name, (mean, std) in scales.items():
+        arrays |= {f"{name}_mean": _array(mean), f"{name}_std": _array(std)}
+    return ForesightWeights(arrays, looked_at, (data.moved.shape[-1] - 3) // 3)
+
+
+def foretold(weights: ForesightWeights, data: Told) -> NDArray[np.float32]:
+    """What ``weights`` foretell of ``data`` (n, m, 3 * steps + 3)."""
+    rows = (weights.moved(data.fingers[k], data.scene[k], data.chunks[k]) for k in range(len(data)))
+    return np.stack([np.asarray(row, dtype=np.float32) for row in rows])
+
+
+def explained(weights: ForesightWeights, data: Told) -> float:
+    """The share of the last turn's variance that is foretold of ``data``, 1 at best."""
+    last = slice(3 * weights.steps - 3, 3 * weights.steps)
+    true, said = data.moved[..., last], foretold(weights, data)[..., last]
+    return float(1.0 - ((said - true) ** 2).sum() / ((true - true.mean(axis=(0, 1))) ** 2).sum())
+
+
+def _scale(rows: NDArray[np.float32]) -> tuple[torch.Tensor, torch.Tensor]:
+    flat = rows.reshape(-1, rows.shape[-1])
+    mean, std = flat.mean(axis=0, dtype=np.float64), flat.std(axis=0, dtype=np.float64) + STD_FLOOR
+    return torch.as_tensor(mean.astype(np.float32)), torch.as_tensor(std.astype(np.float32))
+
+
+def _share_of_rate(done: float) -> float:
+    """Of the largest rate, ``done`` of the updates being over: a rise over a twentieth, a cosine down to 0."""
+    return min((done + 1e-3) / RISE, 1.0) * 0.5 * (1.0 + math.cos(math.pi * done))
+
+
+def _array(part: Any) -> Array:
+    return np.asarray(part.detach().numpy(), dtype=np.float64)

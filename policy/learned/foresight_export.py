@@ -1,0 +1,93 @@
+"""From a policy of chunks and a learned foresight to a folder that can be deployed. Needs ``learn``."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from knuckle.core import cards
+from knuckle.core.cards import Card
+from knuckle.core.errors import InputError, RunError
+from knuckle.hardware.spec.hand_spec import HandSpec
+from knuckle.policy.learned import chunk_player
+from knuckle.policy.learned.chunk_player import chunk_facts
+from knuckle.policy.learned.foresight import FORESIGHT, open_foresight
+from knuckle.policy.learned.foresight_graph import ForesightWeights, foresight_graph
+from knuckle.policy.learned.policy_card import CARD, NETWORK, read_card
+
+TOLERANCE = 1e-3
+"""How far a foretold turn, rad, or shift, m, of the file may be from numpy's; both are float32."""
+
+Rows = tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]
+"""Fingers (n, G, F'), scene (n, K) and chunks (n, m, G, F) of decisions, as the network reads them."""
+
+
+def export_foresight(
+    folder: Path,
+    hand: HandSpec,
+    source: Path,
+    weights: ForesightWeights,
+    *,
+    drawn: int,
+    executed: int,
+    observed: Rows,
+    training: Mapping[str, Any],
+    name: str = "foreseen",
+) -> Card:
+    """Write to ``folder`` the policy of chunks in ``source`` with ``weights`` as judge of ``drawn`` chunks at once.
+
+    Parity is checked on ``observed``. The card is written last: it vouches for the rest. InputError where ``source`` is
+    no policy of chunks; RunError where the export differs, or cannot be written.
+    """
+    card = read_card(source, hand)
+    if "chunk" not in card.config:
+        raise InputError("the policy does not draw chunks", where=str(source), right="a policy of chunks")
+    chunk = asdict(chunk_facts(card.config["chunk"], str(source)))
+    chunk |= {"judged": drawn, "executed": executed, "foreseen": weights.steps, "judge": chunk_player.FORESIGHT}
+    chunk_facts(chunk, str(folder))
+    network = foresight_graph(weights)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        _put(folder / NETWORK, (source / NETWORK).read_bytes())
+        parity = _put(folder / FORESIGHT, network, lambda path: check_foresight(path, weights, observed))
+    except OSError as error:
+        what = f"the policy cannot be written ({error.strerror})"
+        raise RunError(what, where=str(folder), right="room in a folder of yours") from error
+    told = {"looked_at": list(weights.looked_at), "steps": weights.steps, "parity": parity, "training": dict(training)}
+    told["sha256"] = hashlib.sha256(network).hexdigest()
+    written = replace(card, name=name, config=dict(card.config) | {"chunk": chunk, "foresight": told}, scores={})
+    cards.save(written, folder / CARD)
+    return written
+
+
+def check_foresight(path: Path, weights: ForesightWeights, observed: Rows) -> dict[str, float]:
+    """The largest difference of the file at ``path`` from ``weights`` on ``observed``; RunError above `TOLERANCE`."""
+    session, worst = open_foresight(path, weights.looked_at, weights.steps), 0.0
+    names = [port.name for port in session.get_inputs()]
+    for fingers, scene, chunks in zip(*observed, strict=True):
+        given = (fingers, scene[None], chunks)
+        (moved,) = session.run(None, dict(zip(names, given, strict=True)))
+        worst = max(worst, float(np.abs(moved - weights.moved(fingers, scene, chunks)).max()))
+    if not worst <= TOLERANCE:
+        what = f"the exported foresight differs by {worst:.2g}"
+        raise RunError(what, where=str(path.parent), right=f"{TOLERANCE:g} at most")
+    return {"tolerance": TOLERANCE, "largest_observed": worst}
+
+
+def _put(path: Path, data: bytes, check: Any = None) -> Any:
+    """Put ``data`` in its place once ``check``, of a file of it, has passed; what that said."""
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        partial.write_bytes(data)
+        said = check(partial) if check is not None else None
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+    return said

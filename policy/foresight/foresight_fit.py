@@ -1,4 +1,4 @@
-"""Learning what chunks do from labelled decisions: smooth-L1 regression of turns and shift, in the object's frame."""
+"""Learning what chunks do from labelled decisions: smooth-L1 regression of turns and shift."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from knuckle.core.errors import InputError, RunError
 from knuckle.hardware.spec.hand_spec import Array, HandSpec
 from knuckle.policy.foresight.foresight_config import NetConfig
 from knuckle.policy.foresight.labelling import SCENE_PARTS, Labelled, joined
-from knuckle.policy.learned.contact_features import ContactFeatures, Scene
-from knuckle.policy.learned.foresight_graph import CLIP, ROUNDS, ForesightWeights
+from knuckle.policy.learned.contact_features import ContactFeatures, FingerFrames, Scene
+from knuckle.policy.learned.foresight_graph import CLIP, ROUNDS, ForesightWeights, to_world
 from knuckle.sim.objects import object_shape
 
 STD_FLOOR, MOVED_FLOOR = 0.02, 1e-4
@@ -29,18 +29,17 @@ ROWS_AT_ONCE = 4000
 
 @dataclass(frozen=True)
 class Told:
-    """Decisions as a network reads them, float32: ``fingers`` (n, G, F'), ``scene`` (n, K), ``chunks`` (n, m, G, F).
+    """Decisions as a network reads them, float32: ``fingers`` (n, G, F') and ``chunks`` (n, m, G, F).
 
     What became of each chunk is ``moved`` (n, m, 3 * steps + 3).
     """
 
     fingers: NDArray[np.float32]
-    scene: NDArray[np.float32]
     chunks: NDArray[np.float32]
     moved: NDArray[np.float32]
 
     def __len__(self) -> int:
-        return len(self.scene)
+        return len(self.fingers)
 
 
 def told(episodes: list[Labelled], hand: HandSpec, looked_at: tuple[int, ...]) -> Told:
@@ -69,83 +68,77 @@ def told(episodes: list[Labelled], hand: HandSpec, looked_at: tuple[int, ...]) -
 
 
 def moved(scene: Scene, poses: Array) -> Array:
-    """How ``poses`` (d, n, steps, 7) are turned from ``scene``, rotation vectors, and how far the last one is shifted.
-
-    In the object's frame at the beginning (d, n, 3 * steps + 3).
-    """
-    inverse = rotations.conjugate(scene.quaternion)[:, None]
-    turns = rotations.log(rotations.multiply(inverse[:, :, None], rotations.normalize(poses[..., 3:])))
-    shift = rotations.rotate(inverse, poses[:, :, -1, :3] - scene.position[:, None])
+    """How ``poses`` (d, n, steps, 7) are turned from ``scene``, rotation vectors, and how far the last one is shifted,
+    world frame (d, n, 3 * steps + 3)."""
+    inverse = rotations.conjugate(scene.quaternion)[:, None, None]
+    turns = rotations.log(rotations.multiply(rotations.normalize(poses[..., 3:]), inverse))
+    shift = poses[:, :, -1, :3] - scene.position[:, None]
     return np.concatenate([turns.reshape(*turns.shape[:2], -1), shift], axis=-1)
 
 
 class ForesightNet(nn.Module):
     """The network of `foresight_graph.py`, to be learned; reads normalised numbers, gives normalised ones."""
 
-    def __init__(self, fingers: int, scene: int, chunks: int, width: int, out: int) -> None:
+    def __init__(self, fingers: int, chunks: int, width: int, out: int, frames: FingerFrames) -> None:
         super().__init__()
-        self.first = nn.Linear(fingers + scene + chunks, width)
-        self.parts = (fingers, scene, chunks)
+        self.first, self.split = nn.Linear(fingers + chunks, width), fingers
+        self.beside = torch.as_tensor(frames.next), torch.as_tensor(frames.previous)
+        self.to_world = torch.as_tensor(to_world(frames, out // 3).astype(np.float32))
         self.second = nn.Linear(width, width)
         for k in range(ROUNDS):
-            setattr(self, f"hears_{k}", nn.Linear(2 * width, width))
+            setattr(self, f"hears_{k}", nn.Linear(3 * width, width))
             setattr(self, f"answers_{k}", nn.Linear(width, width))
-        self.sum, self.last = nn.Linear(width, width), nn.Linear(width, out)
+        self.third, self.last = nn.Linear(width, width), nn.Linear(width, out)
 
-    def forward(self, fingers: torch.Tensor, scene: torch.Tensor, chunks: torch.Tensor) -> torch.Tensor:
-        """What is foretold (b, out) from fingers (b, G, F'), scene (b, K) and chunks (b, G, F)."""
+    def forward(self, fingers: torch.Tensor, chunks: torch.Tensor) -> torch.Tensor:
+        """What is foretold (b, out) from fingers (b, G, F') and chunks (b, G, F)."""
         elu = nn.functional.elu
-        whole = scene[:, None].expand(-1, fingers.shape[1], -1)
-        h = elu(self.second(elu(self.first(torch.cat([fingers, whole, chunks], dim=-1)))))
+        h = elu(self.second(elu(self.first(torch.cat([fingers, chunks], dim=-1)))))
         for k in range(ROUNDS):
-            others = h.sum(dim=1, keepdim=True) - h
-            heard = elu(getattr(self, f"hears_{k}")(torch.cat([h, others], dim=-1)))
-            h = h + getattr(self, f"answers_{k}")(heard)
-        out: torch.Tensor = self.last(elu(self.sum(elu(h).sum(dim=1))))
-        return out
+            heard = torch.cat([h, *(h[:, places] for places in self.beside)], dim=-1)
+            h = h + getattr(self, f"answers_{k}")(elu(getattr(self, f"hears_{k}")(heard)))
+        said: torch.Tensor = self.last(elu(self.third(elu(h))))
+        return said.flatten(1) @ self.to_world
 
     def arrays(self) -> dict[str, Array]:
         """Weights and biases by the names of `foresight_graph.array_names`."""
         held = {name.replace(".", "_"): _array(value) for name, value in self.named_parameters()}
         weight = held.pop("first_weight")
-        a, b, _ = self.parts
-        held |= {
-            "first_fingers": weight[:, :a],
-            "first_scene": weight[:, a : a + b],
-            "first_chunks": weight[:, a + b :],
-        }
-        return held
+        return held | {"first_fingers": weight[:, : self.split], "first_chunks": weight[:, self.split :]}
 
 
 def fit_foresight(
     data: Told,
+    hand: HandSpec,
     config: NetConfig,
     looked_at: tuple[int, ...],
     *,
     seed: int,
     seen: Callable[[int, float], None] = lambda _update, _loss: None,
 ) -> ForesightWeights:
-    """What was learned of ``data``. ``seen`` hears of every hundredth update.
+    """What was learned of ``data`` of ``hand``. ``seen`` hears of every hundredth update.
 
     RunError where the weights are no longer finite.
     """
     draws = torch.Generator().manual_seed(seed)
     n, m = data.chunks.shape[:2]
-    scales = {name: _scale(getattr(data, name)) for name in ("fingers", "scene", "chunks")}
+    scales = {name: _scale(getattr(data, name)) for name in ("fingers", "chunks")}
     parts = {name: torch.as_tensor(getattr(data, name)) for name in scales}
-    moved_std = data.moved.std(axis=(0, 1)) + MOVED_FLOOR
-    wanted = torch.as_tensor(data.moved / moved_std)
+    # One scale for the three axes of a turn: what is foretold must not depend on which of them is called x.
+    size = np.sqrt((data.moved.reshape(n, m, -1, 3).astype(np.float64) ** 2).mean(axis=(0, 1, 3))) + MOVED_FLOOR
+    moved_std, frames = np.repeat(size, 3), FingerFrames(hand)
+    wanted = torch.as_tensor((data.moved / moved_std).astype(np.float32))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        widths = (data.fingers.shape[-1], data.scene.shape[-1], data.chunks.shape[-1])
-        net = ForesightNet(*widths, config.width, data.moved.shape[-1])
+        widths = (data.fingers.shape[-1], data.chunks.shape[-1], config.width, data.moved.shape[-1])
+        net = ForesightNet(*widths, frames)
     optimiser = torch.optim.AdamW(net.parameters(), lr=config.rate, weight_decay=config.decay)
     plan = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda k: _share_of_rate(k / config.updates))
     total = 0.0
     for update in range(1, config.updates + 1):
         row = torch.randint(n, (config.batch,), generator=draws)
         column = torch.randint(m, (config.batch,), generator=draws)
-        rows = {"fingers": parts["fingers"][row], "scene": parts["scene"][row], "chunks": parts["chunks"][row, column]}
+        rows = {"fingers": parts["fingers"][row], "chunks": parts["chunks"][row, column]}
         read = [((rows[name] - mean) / std).clamp(-CLIP, CLIP) for name, (mean, std) in scales.items()]
         loss = nn.functional.smooth_l1_loss(net(*read), wanted[row, column])
         optimiser.zero_grad(set_to_none=True)
@@ -161,12 +154,12 @@ def fit_foresight(
     arrays = net.arrays() | {"moved_std": np.asarray(moved_std, dtype=np.float64)}
     for name, (mean, std) in scales.items():
         arrays |= {f"{name}_mean": _array(mean), f"{name}_std": _array(std)}
-    return ForesightWeights(arrays, looked_at, (data.moved.shape[-1] - 3) // 3)
+    return ForesightWeights(arrays, looked_at, (data.moved.shape[-1] - 3) // 3, frames)
 
 
 def foretold(weights: ForesightWeights, data: Told) -> NDArray[np.float32]:
     """What ``weights`` foretell of ``data`` (n, m, 3 * steps + 3)."""
-    rows = (weights.moved(data.fingers[k], data.scene[k], data.chunks[k]) for k in range(len(data)))
+    rows = (weights.moved(data.fingers[k], data.chunks[k]) for k in range(len(data)))
     return np.stack([np.asarray(row, dtype=np.float32) for row in rows])
 
 

@@ -20,6 +20,7 @@ import numpy as np
 
 from knuckle.core.array_file import read_arrays, write_arrays
 from knuckle.core.errors import InputError
+from knuckle.hardware.spec.hand_spec import HandSpec
 from knuckle.hardware.spec.hands import hand_spec
 from knuckle.policy.collect.collect_command import play_missing
 from knuckle.policy.collect.collection import Collection
@@ -27,6 +28,7 @@ from knuckle.policy.foresight.foresight_config import ForesightConfig
 from knuckle.policy.foresight.foresight_fit import Told, explained, fit_foresight, told
 from knuckle.policy.foresight.labelling import Labelled, LabelTask, labelled
 from knuckle.policy.learned.chunk_player import chunk_facts
+from knuckle.policy.learned.contact_features import FingerFrames
 from knuckle.policy.learned.foresight_export import export_foresight
 from knuckle.policy.learned.foresight_graph import ForesightWeights, array_names
 from knuckle.policy.learned.policy_card import read_card
@@ -94,7 +96,7 @@ class ForesightRun:
         path = self.path / f"foresight-{k:02d}.safetensors"
         if not path.is_file():
             self._learn(k, path)
-        weights, figures, observed = _read(path)
+        weights, figures, observed = _read(path, self.hand)
         facts = self.config.facts() | {"figures": figures}
         facts["versions"] = {name: version(name) for name in ("knuckle", "mujoco", "torch")}
         for folder in (self.path / f"policy-{k:02d}", self.policy):
@@ -145,7 +147,7 @@ class ForesightRun:
             def seen(done: int, loss: float) -> None:
                 progress.update(bar, completed=done, description=f"round {k}: loss {loss:.4f}")
 
-            weights = fit_foresight(data, net, self.looked_at, seed=self.config.seed + k, seen=seen)
+            weights = fit_foresight(data, self.hand, net, self.looked_at, seed=self.config.seed + k, seen=seen)
         judged = told(held, self.hand, self.looked_at) if any(len(e.goal) for e in held) else data
         own = [e for e in episodes if e.facts["erring"] == 0.0]
         figures = {
@@ -177,18 +179,18 @@ def _labelled(path: Path) -> Labelled:
 
 def _write(path: Path, weights: ForesightWeights, figures: dict[str, float], judged: Told) -> None:
     """Keep what was learned with its figures, and some rows to check an export by."""
-    rows = {f"row_{name}": getattr(judged, name)[:PARITY_ROWS] for name in ("fingers", "scene", "chunks")}
+    rows = {f"row_{name}": getattr(judged, name)[:PARITY_ROWS] for name in ("fingers", "chunks")}
     facts: dict[str, Any] = {"looked_at": list(weights.looked_at), "steps": weights.steps}
     facts["figures"] = {name: value if np.isfinite(value) else None for name, value in figures.items()}
     write_arrays(path, dict(weights.arrays) | rows, facts, what="the foresight")
 
 
-def _read(path: Path) -> tuple[ForesightWeights, dict[str, float], Any]:
+def _read(path: Path, hand: HandSpec) -> tuple[ForesightWeights, dict[str, float], Any]:
     arrays, facts = read_arrays(path, what="the foresight", right=AGAIN)
     try:
         held = {name: np.asarray(arrays[name], dtype=np.float64) for name in array_names()}
-        weights = ForesightWeights(held, tuple(facts["looked_at"]), int(facts["steps"]))
-        rows = tuple(arrays[f"row_{name}"] for name in ("fingers", "scene", "chunks"))
+        weights = ForesightWeights(held, tuple(facts["looked_at"]), int(facts["steps"]), FingerFrames(hand))
+        rows = tuple(arrays[f"row_{name}"] for name in ("fingers", "chunks"))
         figures = {name: float(value) for name, value in facts["figures"].items() if value is not None}
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(f"the foresight is not whole ({error})", where=str(path), right=AGAIN) from error

@@ -1,9 +1,11 @@
-"""What a chunk of postures is, seen from the object: where each finger is, and where on the surface it would push.
+"""What a chunk of postures is, seen from each finger: where it is, and where on the object's surface it would push.
 
-Everything is in the object's frame, so that one network serves any orientation and any finger. A finger's contact is
-the point nearest to the surface of the axis of its last link; what the postures do is told by where tip and contact
-would be if the object stood still: how deep they would press, along which normal, with which lever, and how far they
-would drag along the surface. Beside that, how the object stands: which way is down, and on what part of it it rests.
+Everything about a finger is told along its own axes: out of the hand's middle, across, and up. Gravity, the table and
+the hand are then always the same, and so is a scene that is turned with the hand by a whole place: one network serves
+every finger (and learns from half as many labels what it would need in the object's frame). A finger's contact is the
+point nearest to the surface of the axis of its last link. What postures do is told by where tip and contact would be if
+the object stood still: how deep they would press, along which normal, with which lever about the object's middle, and
+how far they would drag along the surface. Beside that stands where the object is, how it moves, and on what it rests.
 """
 
 from __future__ import annotations
@@ -20,8 +22,8 @@ from knuckle.hardware.spec.tip_kinematics import TipKinematics
 
 Indices = NDArray[np.intp]
 
-PER_FINGER, PER_SCENE, PER_STEP = 29, 24, 23
-"""Numbers of a finger, of the scene, and of a finger at each looked-at step of a chunk."""
+PER_FINGER, PER_STEP = 58, 23
+"""Numbers of a finger in its scene, and of a finger at each looked-at step of a chunk."""
 ALONG_M = np.array([0.0, 0.013, 0.027, 0.04])
 """Where the axis of a last link is looked at, m from its tip."""
 SUPPORT_M, CLOUD_POINTS = 0.004, 200
@@ -30,6 +32,8 @@ TOUCH_M, PRESSED_M, ACROSS_M = 0.004, 0.02, 0.05
 """Lengths that a number of 1 stands for: a gap, how deep or how far a finger goes, a place on the object."""
 RATE_S, SPIN_S = 2.0, 0.2
 """What speeds, m/s, and spins, rad/s, are multiplied by."""
+DIFFERENCE_S = 1e-3
+UP = np.array([0.0, 0.0, 1.0])
 
 
 @dataclass(frozen=True)
@@ -46,99 +50,146 @@ class Scene:
     smoothed: Array
 
 
+@dataclass(frozen=True)
+class _Touch:
+    """Where fingers (d, G, ...) are nearest to the object: which point of their axis, in the world the tip, that point
+    and how fast it moves, in the object's frame the point and the normal, and the gap, m."""
+
+    nearest: Indices
+    tip: Array
+    point: Array
+    speed: Array
+    point_seen: Array
+    normal_seen: Array
+    gap: Array
+
+
+class FingerFrames:
+    """The axes of the fingers of ``hand``: out of its middle, across and up. ``matrices`` (G, 3, 3) turn them into the
+    world's; ``next`` and ``previous`` (G,) are each finger's neighbours, counter-clockwise from above and clockwise."""
+
+    def __init__(self, hand: HandSpec) -> None:
+        outward = TipKinematics(hand, "world").poses(np.asarray(hand.home))[0]
+        around = np.arctan2(outward[:, 1], outward[:, 0])
+        self.to_world = rotations.from_axis_angle(np.broadcast_to(UP, outward.shape), around)
+        self.to_finger = rotations.conjugate(self.to_world)
+        self.matrices = rotations.to_matrix(self.to_world)
+        order = np.argsort(np.mod(around, 2.0 * np.pi))
+        self.next, self.previous = np.empty_like(order), np.empty_like(order)
+        self.next[order], self.previous[order] = np.roll(order, -1), np.roll(order, 1)
+
+
 class ContactFeatures:
     """The numbers that tell of chunks of ``hand`` on ``shape``; ``looked_at`` are the steps that are told of."""
 
     def __init__(self, hand: HandSpec, shape: ObjectShape, looked_at: tuple[int, ...]) -> None:
         self.hand, self.shape, self.looked_at = hand, shape, list(looked_at)
+        self.fingers, self.frames = len(hand.tips), FingerFrames(hand)
         self._tips = TipKinematics(hand, "world")
-        self.fingers = len(hand.tips)
         self._radius = hand.tips[0].radius
         self._middle, self._half = (hand.upper + hand.lower) / 2.0, (hand.upper - hand.lower) / 2.0
-        outward = self._tips.poses(np.asarray(hand.home))[0] * np.array([1.0, 1.0, 0.0])
-        self._outward = outward / np.linalg.norm(outward, axis=-1, keepdims=True)
+        self._largest_step = hand.policy_speed / hand.control_rate_hz
         self._cloud = shape.cloud(CLOUD_POINTS)
 
-    def __call__(self, scene: Scene, chunks: Array) -> tuple[Array, Array, Array]:
-        """Of ``chunks`` (d, n, steps, dof), rad, from each state of ``scene``: the fingers (d, G, PER_FINGER), the
-        scene (d, PER_SCENE), and what the chunks do (d, n, G, PER_STEP times the steps that are looked at)."""
+    def __call__(self, scene: Scene, chunks: Array) -> tuple[Array, Array]:
+        """Of ``chunks`` (d, n, steps, dof), rad, from each state of ``scene``: the fingers (d, G, PER_FINGER), and what
+        the chunks do (d, n, G, PER_STEP times the steps that are looked at)."""
         inverse = rotations.conjugate(scene.quaternion)
-        axis = self._seen(self._axis_points(scene.q), scene, inverse)
-        ahead = self._axis_points(scene.q + 1e-3 * scene.dq)
-        nearest = np.asarray(self.shape.distance(axis)).argmin(axis=-1)[..., None, None]
-        tip, contact = axis[:, :, 0], np.take_along_axis(axis, nearest, axis=2)[:, :, 0]
-        later = np.take_along_axis(self._seen(ahead, scene, inverse), nearest, axis=2)[:, :, 0]
-        gap, normal = self._surface(contact)
-        fingers = self._fingers(scene, inverse, tip, contact, (later - contact) / 1e-3, gap, normal)
-        steps = self._steps(scene, inverse, chunks[:, :, self.looked_at], tip, contact, nearest, normal)
-        return fingers, self._scene(scene, inverse), steps
+        touch = self._touch(scene, inverse)
+        fingers = np.concatenate([self._of_fingers(scene, touch), self._of_object(scene, inverse, touch)], axis=-1)
+        return fingers, self._of_steps(scene, inverse, chunks[:, :, self.looked_at], touch)
 
-    def _fingers(
-        self,
-        scene: Scene,
-        inverse: Array,
-        tip: Array,
-        contact: Array,
-        speed: Array,
-        gap: Array,
-        normal: Array,
-    ) -> Array:
-        """Where each finger is and what it touches (d, G, PER_FINGER)."""
-        shape = (len(tip), self.fingers, -1)
-        outward = rotations.rotate(inverse[:, None], np.broadcast_to(self._outward, tip.shape))
+    def _touch(self, scene: Scene, inverse: Array) -> _Touch:
+        axis, ahead = self._axis_points(scene.q), self._axis_points(scene.q + DIFFERENCE_S * scene.dq)
+        seen = rotations.rotate(inverse[:, None, None], axis - scene.position[:, None, None])
+        nearest = np.asarray(self.shape.distance(seen)).argmin(axis=-1)[..., None, None]
+        point, there, later = (np.take_along_axis(a, nearest, axis=2)[:, :, 0] for a in (axis, seen, ahead))
+        gap, normal = self._surface(there)
+        return _Touch(nearest, axis[:, :, 0], point, (later - point) / DIFFERENCE_S, there, normal, gap)
+
+    def _of_fingers(self, scene: Scene, touch: _Touch) -> Array:
+        """Where each finger is, what it touches and how it moves there (d, G, 29)."""
+        middle = scene.position[:, None]
+        tip, contact = self._told(touch.tip - middle), self._told(touch.point - middle)
+        normal, speed = self._normal(scene, touch), self._told(touch.speed)
+        spin = self._told(np.broadcast_to(scene.spin[:, None], tip.shape))
+        carried = self._told(np.broadcast_to(scene.velocity[:, None], tip.shape)) + rotations.cross(spin, contact)
         parts = (
             tip / ACROSS_M,
             contact / ACROSS_M,
             normal,
             rotations.cross(contact, normal) / ACROSS_M,
             speed * RATE_S,
-            outward,
-            self._by_finger((scene.q - self._middle) / self._half).reshape(shape),
-            self._by_finger(scene.dq * SPIN_S).reshape(shape),
-            self._by_finger(scene.smoothed).reshape(shape),
-            gap[..., None] / PRESSED_M,
-            np.clip((0.5 * TOUCH_M - gap[..., None]) / TOUCH_M, 0.0, 2.0),
+            (speed - carried) * RATE_S,
+            self._by_finger((scene.q - self._middle) / self._half),
+            self._by_finger(scene.dq * SPIN_S),
+            self._by_finger(scene.smoothed),
+            touch.gap[..., None] / PRESSED_M,
+            np.clip((0.5 * TOUCH_M - touch.gap[..., None]) / TOUCH_M, 0.0, 2.0),
         )
         return np.concatenate(parts, axis=-1)
 
-    def _scene(self, scene: Scene, inverse: Array) -> Array:
-        """How the object lies and moves, and on what of it it rests (d, PER_SCENE)."""
-        up = rotations.rotate(inverse, np.broadcast_to([0.0, 0.0, 1.0], scene.position.shape))
+    def _of_object(self, scene: Scene, inverse: Array, touch: _Touch) -> Array:
+        """Where the object is, how it moves and on what of it it rests, along each finger's axes (d, G, 17); and where
+        on it the finger is, which way is up and what bears it, along the object's own (12)."""
+        d, shape = len(scene.q), (len(scene.q), self.fingers, 3)
+        up = rotations.rotate(inverse, np.broadcast_to(UP, (d, 3)))
         height = up @ self._cloud.T
         low = height.min(axis=1, keepdims=True)
         bears = np.exp((low - height) / SUPPORT_M)
         bears /= bears.sum(axis=1, keepdims=True)
-        place, (i, j) = bears @ self._cloud, ([0, 1, 2, 0, 0, 1], [0, 1, 2, 1, 2, 2])
-        spread = bears @ (self._cloud[:, i] * self._cloud[:, j]) - place[:, i] * place[:, j]
-        lift = low + scene.position[:, 2:]
+        place = bears @ self._cloud
+        lift = np.broadcast_to((low + scene.position[:, 2:])[:, None], (d, self.fingers, 1))
+
+        def told(vectors: Array) -> Array:
+            return self._told(np.broadcast_to(vectors[:, None], shape))
+
         parts = (
-            up,
-            scene.position[:, 2:] / ACROSS_M,
-            rotations.rotate(inverse, scene.position * np.array([1.0, 1.0, 0.0])) / ACROSS_M,
-            rotations.rotate(inverse, scene.velocity) * RATE_S,
-            rotations.rotate(inverse, scene.spin) * SPIN_S,
-            place / ACROSS_M,
-            spread * 2.0 / ACROSS_M**2,
+            -told(scene.position)[..., :2] / ACROSS_M,
+            told(scene.position)[..., 2:] / ACROSS_M,
+            told(scene.velocity) * RATE_S,
+            told(scene.spin) * SPIN_S,
+            told(rotations.rotate(scene.quaternion, place)) / ACROSS_M,
+            self._spread(scene, bears, place) * 2.0 / ACROSS_M**2,
             lift / PRESSED_M,
             np.tanh(lift / TOUCH_M),
+            touch.point_seen / ACROSS_M,
+            touch.normal_seen,
+            np.broadcast_to(up[:, None], shape),
+            np.broadcast_to(place[:, None], shape) / ACROSS_M,
         )
         return np.concatenate(parts, axis=-1)
 
-    def _steps(
-        self, scene: Scene, inverse: Array, chunks: Array, tip: Array, contact: Array, nearest: Indices, normal: Array
-    ) -> Array:
+    def _spread(self, scene: Scene, bears: Array, place: Array) -> Array:
+        """How wide what bears the object is spread, m2, along each finger's axes (d, G, 3): in all, more outward than
+        across, and askew."""
+        around = rotations.rotate(scene.quaternion[:, None], self._cloud - place[:, None])[..., :2]
+        square = np.einsum("dc,dci,dcj->dij", bears, around, around)
+        turn = self.frames.matrices[:, :2, :2]
+        along = np.einsum("gki,dkl,glj->dgij", turn, square, turn)
+        return np.stack(
+            [
+                along[..., 0, 0] + along[..., 1, 1],
+                along[..., 0, 0] - along[..., 1, 1],
+                2.0 * along[..., 0, 1],
+            ],
+            axis=-1,
+        )
+
+    def _of_steps(self, scene: Scene, inverse: Array, chunks: Array, touch: _Touch) -> Array:
         """Where the postures would bring each finger, the object standing still (d, n, G, PER_STEP * steps)."""
         d, n, steps, dof = chunks.shape
         axis = self._axis_points(chunks.reshape(d, n * steps, dof))
-        axis = rotations.rotate(inverse[:, None, None, None], axis - scene.position[:, None, None, None])
-        gap = np.asarray(self.shape.distance(axis)).min(axis=-1)[..., None] - self._radius
-        moved = np.take_along_axis(axis, nearest[:, None], axis=3)[..., 0, :] - contact[:, None]
-        at, along = contact[:, None], normal[:, None]
+        seen = rotations.rotate(inverse[:, None, None, None], axis - scene.position[:, None, None, None])
+        gap = np.asarray(self.shape.distance(seen)).min(axis=-1)[..., None] - self._radius
+        moved = np.take_along_axis(axis, touch.nearest[:, None], axis=3)[..., 0, :] - touch.point[:, None]
+        moved, tip = self._told(moved), self._told(axis[..., 0, :] - touch.tip[:, None])
+        at, along = self._told(touch.point - scene.position[:, None])[:, None], self._normal(scene, touch)[:, None]
         depth = np.maximum(-gap, 0.0) / PRESSED_M
         dragged = (moved - (moved * along).sum(axis=-1, keepdims=True) * along) * (gap < 0.0) / PRESSED_M
         offset = (chunks - scene.q[:, None, None]).reshape(d, n * steps, dof) / self._largest_step
         parts = (
-            (axis[..., 0, :] - tip[:, None]) / ACROSS_M,
+            tip / ACROSS_M,
             gap / PRESSED_M,
             depth,
             depth * along,
@@ -151,9 +202,13 @@ class ContactFeatures:
         told = np.concatenate(parts, axis=-1).reshape(d, n, steps, self.fingers, PER_STEP)
         return told.transpose(0, 1, 3, 2, 4).reshape(d, n, self.fingers, steps * PER_STEP)
 
-    @property
-    def _largest_step(self) -> float:
-        return self.hand.policy_speed / self.hand.control_rate_hz
+    def _normal(self, scene: Scene, touch: _Touch) -> Array:
+        """The surface's normal (d, G, 3) where each finger is nearest, along the finger's axes."""
+        return self._told(rotations.rotate(scene.quaternion[:, None], touch.normal_seen))
+
+    def _told(self, vectors: Array) -> Array:
+        """``vectors`` (..., G, 3) of the world along the axes of each finger."""
+        return rotations.rotate(self.frames.to_finger, vectors)
 
     def _by_finger(self, joints: Array) -> Array:
         """``joints`` (..., dof) by finger (..., G, joints of one)."""
@@ -162,12 +217,8 @@ class ContactFeatures:
     def _axis_points(self, q: Array) -> Array:
         """Points (..., G, 4, 3) of the axes of the last links, the tip first, m, world frame."""
         tip, quaternion = self._tips.poses(q)
-        axis = rotations.rotate(quaternion, np.broadcast_to([0.0, 0.0, 1.0], tip.shape))
+        axis = rotations.rotate(quaternion, np.broadcast_to(UP, tip.shape))
         return np.asarray(tip[..., None, :] - axis[..., None, :] * ALONG_M[:, None])
-
-    def _seen(self, points: Array, scene: Scene, inverse: Array) -> Array:
-        """``points`` (d, G, 4, 3) of the world in the object's frame."""
-        return rotations.rotate(inverse[:, None, None], points - scene.position[:, None, None])
 
     def _surface(self, points: Array) -> tuple[Array, Array]:
         """The gap (d, G) between a finger about ``points`` (d, G, 3) and the surface, m, and the outward normal."""

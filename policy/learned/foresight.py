@@ -18,7 +18,7 @@ from knuckle.core.errors import InputError
 from knuckle.hardware.spec.hand_spec import Array, HandSpec
 from knuckle.policy.contract import SceneState
 from knuckle.policy.learned.chunk_cost import chunk_costs
-from knuckle.policy.learned.contact_features import PER_FINGER, PER_SCENE, PER_STEP, ContactFeatures, Scene
+from knuckle.policy.learned.contact_features import PER_FINGER, PER_STEP, ContactFeatures, Scene
 from knuckle.sim.objects import object_shape
 
 FORESIGHT = "foresight.onnx"
@@ -73,14 +73,14 @@ class Foresight:
         """What each of ``chunks`` (n, length, dof) is foretold to cost (n,)."""
         turns, shift = self.foretold(state, chunks, smoothed)
         quaternion = np.asarray(state.quaternion, dtype=np.float64)
-        angles = rotations.angle_between(rotations.multiply(quaternion, rotations.exp(turns)), self.goal)
-        return chunk_costs(angles, np.asarray(state.position) + rotations.rotate(quaternion, shift))
+        angles = rotations.angle_between(rotations.multiply(rotations.exp(turns), quaternion), self.goal)
+        return chunk_costs(angles, np.asarray(state.position) + shift)
 
     def foretold(self, state: SceneState, chunks: Array, smoothed: Array) -> tuple[Array, Array]:
         """How each chunk will have turned the object by each step (n, steps, 3), a rotation vector, rad, and shifted it
-        by the last one (n, 3), m; in the object's frame at the beginning."""
-        fingers, scene, told = self._features(scene_row(state, smoothed), np.asarray(chunks)[None])
-        given = (fingers[0], scene, told[0])
+        by the last one (n, 3), m; world frame."""
+        fingers, told = self._features(scene_row(state, smoothed), np.asarray(chunks)[None])
+        given = (fingers[0], told[0])
         names = [port.name for port in self._session.get_inputs()]
         (moved,) = self._session.run(
             None, {k: np.asarray(v, dtype=np.float32) for k, v in zip(names, given, strict=True)}
@@ -105,8 +105,8 @@ def open_foresight(path: Path, looked_at: tuple[int, ...], steps: int) -> Any:
     """
     from knuckle.policy.learned.learned_policy import open_session
 
-    widths = [PER_FINGER, PER_SCENE, PER_STEP * len(looked_at), 3 * steps + 3]
-    right = f"a network of fingers, scene and chunks at {len(looked_at)} steps to {steps} turns and a shift, float"
+    widths = [PER_FINGER, PER_STEP * len(looked_at), 3 * steps + 3]
+    right = f"a network of fingers and chunks at {len(looked_at)} steps to {steps} turns and a shift, float"
     session = open_session(path, widths, right)
     if not session_is_finite(session, widths):
         what = "the network foretells numbers that are not finite"
@@ -116,7 +116,8 @@ def open_foresight(path: Path, looked_at: tuple[int, ...], steps: int) -> Any:
 
 def session_is_finite(session: Any, widths: list[int]) -> bool:
     """Whether ``session`` gives numbers for zeros of ``widths``."""
-    fingers, scene, chunks = (port.name for port in session.get_inputs())
-    zeros = {fingers: (3, widths[0]), scene: (1, widths[1]), chunks: (1, 3, widths[2])}
-    (moved,) = session.run(None, {name: np.zeros(shape, dtype=np.float32) for name, shape in zeros.items()})
+    fingers, chunks = session.get_inputs()
+    n = int(fingers.shape[0])
+    zeros = {fingers.name: np.zeros((n, widths[0])), chunks.name: np.zeros((1, n, widths[1]))}
+    (moved,) = session.run(None, {name: rows.astype(np.float32) for name, rows in zeros.items()})
     return bool(np.isfinite(moved).all())

@@ -25,8 +25,8 @@ from knuckle.policy.learned.policy_card import CARD, NETWORK, read_card
 TOLERANCE = 1e-3
 """How far a foretold turn, rad, or shift, m, of the file may be from numpy's; both are float32."""
 
-Rows = tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]
-"""Fingers (n, G, F'), scene (n, K) and chunks (n, m, G, F) of decisions, as the network reads them."""
+Rows = tuple[NDArray[np.float32], NDArray[np.float32]]
+"""Fingers (n, G, F') and chunks (n, m, G, F) of decisions, as the network reads them."""
 
 
 def export_foresight(
@@ -71,10 +71,9 @@ def check_foresight(path: Path, weights: ForesightWeights, observed: Rows) -> di
     """The largest difference of the file at ``path`` from ``weights`` on ``observed``; RunError above `TOLERANCE`."""
     session, worst = open_foresight(path, weights.looked_at, weights.steps), 0.0
     names = [port.name for port in session.get_inputs()]
-    for fingers, scene, chunks in zip(*observed, strict=True):
-        given = (fingers, scene[None], chunks)
+    for given in zip(*observed, strict=True):
         (moved,) = session.run(None, dict(zip(names, given, strict=True)))
-        worst = max(worst, float(np.abs(moved - weights.moved(fingers, scene, chunks)).max()))
+        worst = max(worst, float(np.abs(moved - weights.moved(*given)).max()))
     if not worst <= TOLERANCE:
         what = f"the exported foresight differs by {worst:.2g}"
         raise RunError(what, where=str(path.parent), right=f"{TOLERANCE:g} at most")

@@ -1,10 +1,12 @@
 """The network that foretells what a chunk does to the object, in numpy and as an ONNX file. The file needs ``learn``.
 
-Each finger is read by the same layers, hears the sum of what the others are, twice, and their sum says how the object
-moves: who is called finger 1 changes nothing. What does not depend on the chunk is computed once for all chunks.
+The same layers read each finger along its own axes, hear its two neighbours twice, and say along the same axes what
+the finger does to the object; turned to the world's axes, the sum of that is how the object moves. So a scene that is
+turned with the hand moves alike, whichever finger is called the first. What does not depend on the chunk is computed
+once.
 
-    h_f = elu(W elu(A finger_f + B scene + C chunk_f)),  h_f += V elu(U [h_f, sum_g!=f h_g])  twice,
-    moved = P elu(Q sum_f elu(h_f))
+    h_f = elu(W elu(A finger_f + C chunk_f)),  h_f += V elu(U [h_f, h_next, h_previous])  twice,
+    moved = sum_f R_f P elu(Q elu(h_f))
 """
 
 from __future__ import annotations
@@ -17,32 +19,37 @@ import numpy as np
 from numpy.typing import NDArray
 
 from knuckle.hardware.spec.hand_spec import Array
+from knuckle.policy.learned.contact_features import FingerFrames
 
-FINGERS, SCENE, CHUNKS, MOVED = "fingers", "scene", "chunks", "moved"
+FINGERS, CHUNKS, MOVED = "fingers", "chunks", "moved"
 ROUNDS = 2
 CLIP = 8.0
 """Normalised numbers are cut to this on either side."""
-LAYERS = ("first", "second", *(f"{name}_{k}" for k in range(ROUNDS) for name in ("hears", "answers")), "sum", "last")
-"""Linear layers by name; ``first`` has three weights, for finger, scene and chunk, and no bias but the finger's."""
+LAYERS = ("second", *(f"{name}_{k}" for k in range(ROUNDS) for name in ("hears", "answers")), "third", "last")
+"""Linear layers by name, after the first, which has two weights, for finger and chunk, and one bias."""
 
 
 @dataclass(frozen=True)
 class ForesightWeights:
     """What was learned: ``arrays`` by name (`array_names`), for chunks told of at the steps ``looked_at``; ``moved``
-    is ``steps`` turns (rotation vectors, rad) and the last step's shift (m), in the object's frame at the beginning."""
+    is ``steps`` turns from the beginning (rotation vectors, rad) and the last step's shift (m), world frame.
+
+    ``frames`` are the axes of the hand's fingers.
+    """
 
     arrays: Mapping[str, Array]
     looked_at: tuple[int, ...]
     steps: int
+    frames: FingerFrames
 
     @property
     def width(self) -> int:
         """How many numbers are foretold."""
         return 3 * self.steps + 3
 
-    def moved(self, fingers: Array, scene: Array, chunks: Array) -> Array:
-        """What is foretold (n, width) of ``chunks`` (n, G, F) with ``fingers`` (G, F') in ``scene`` (K,): what the
-        file says, in numpy and single precision."""
+    def moved(self, fingers: Array, chunks: Array) -> Array:
+        """What is foretold (n, width) of ``chunks`` (n, G, F) with ``fingers`` (G, F'): what the file says, in numpy
+        and single precision."""
         at = {name: np.asarray(value, dtype=np.float32) for name, value in self.arrays.items()}
 
         def linear(name: str, rows: NDArray[Any]) -> NDArray[Any]:
@@ -52,31 +59,46 @@ class ForesightWeights:
             rows = np.asarray(rows, dtype=np.float32)
             return np.clip((rows - at[f"{name}_mean"]) / at[f"{name}_std"], -CLIP, CLIP)
 
-        seen = scaled(FINGERS, fingers) @ at["first_fingers"].T + scaled(SCENE, scene) @ at["first_scene"].T
-        h = _elu(seen + at["first_bias"] + scaled(CHUNKS, chunks) @ at["first_chunks"].T)
-        h = _elu(linear("second", h))
+        seen = scaled(FINGERS, fingers) @ at["first_fingers"].T + at["first_bias"]
+        h = _elu(linear("second", _elu(seen + scaled(CHUNKS, chunks) @ at["first_chunks"].T)))
         for k in range(ROUNDS):
-            others = h.sum(axis=-2, keepdims=True) - h
-            h = h + linear(f"answers_{k}", _elu(linear(f"hears_{k}", np.concatenate([h, others], axis=-1))))
-        return np.asarray(linear("last", _elu(linear("sum", _elu(h).sum(axis=-2)))) * at["moved_std"], dtype=np.float64)
+            heard = np.concatenate([h, h[:, self.frames.next], h[:, self.frames.previous]], axis=-1)
+            h = h + linear(f"answers_{k}", _elu(linear(f"hears_{k}", heard)))
+        said = linear("last", _elu(linear("third", _elu(h))))
+        whole = said.reshape(len(said), -1) @ to_world(self.frames, self.steps + 1).astype(np.float32)
+        return np.asarray(whole * at["moved_std"], dtype=np.float64)
+
+
+def to_world(frames: FingerFrames, vectors: int) -> Array:
+    """The matrix (G * 3v, 3v) that brings v = ``vectors`` of each finger, along its own axes, to the world's and adds
+    them up."""
+    blocks = [np.kron(np.eye(vectors), matrix.T) for matrix in frames.matrices]
+    return np.concatenate(blocks, axis=0)
 
 
 def array_names() -> tuple[str, ...]:
     """The names of all arrays of `ForesightWeights`."""
-    scales = tuple(f"{part}_{what}" for part in (FINGERS, SCENE, CHUNKS) for what in ("mean", "std"))
-    layers = tuple(f"{name}_{what}" for name in LAYERS[1:] for what in ("weight", "bias"))
-    return (*scales, "moved_std", *(f"first_{part}" for part in (FINGERS, SCENE, CHUNKS)), "first_bias", *layers)
+    scales = tuple(f"{part}_{what}" for part in (FINGERS, CHUNKS) for what in ("mean", "std"))
+    layers = tuple(f"{name}_{what}" for name in LAYERS for what in ("weight", "bias"))
+    return (*scales, "moved_std", f"first_{FINGERS}", f"first_{CHUNKS}", "first_bias", *layers)
 
 
 def foresight_graph(weights: ForesightWeights) -> bytes:
-    """The file's bytes: fingers (G, F'), scene (1, K) and chunks (n, G, F) to moved (n, width), float32."""
+    """The file's bytes: fingers (G, F') and chunks (n, G, F) to moved (n, width), float32."""
     import onnx
     from onnx import TensorProto, helper, numpy_helper
 
     from knuckle.policy.learned.onnx_graph import IR_VERSION, OPSET
 
     nodes: list[Any] = []
-    constants: dict[str, Any] = {"high": np.float32(CLIP), "low": np.float32(-CLIP), "over_fingers": np.array([1])}
+    frames, width = weights.frames, weights.width
+    constants: dict[str, Any] = {"high": np.float32(CLIP), "low": np.float32(-CLIP)}
+    constants |= {
+        "next": np.asarray(frames.next, dtype=np.int64),
+        "previous": np.asarray(frames.previous, dtype=np.int64),
+    }
+    constants |= {"to_world": to_world(frames, weights.steps + 1).astype(np.float32)}
+    constants |= {"all_fingers": np.array([-1, len(frames.next) * width], dtype=np.int64)}
     for name, value in weights.arrays.items():
         value = np.asarray(value, dtype=np.float32)
         constants[name] = value.T if value.ndim == 2 else value
@@ -93,22 +115,22 @@ def foresight_graph(weights: ForesightWeights) -> bytes:
         at = add("Clip", [at, "low", "high"], f"{part}_normalised")
         return add("MatMul", [at, f"first_{part}"], f"{part}_read")
 
-    seen = add("Add", [read(FINGERS), read(SCENE)], "state_read")
-    seen = add("Add", [seen, "first_bias"], "state_seen")
+    seen = add("Add", [read(FINGERS), "first_bias"], "state_seen")
     h = add("Elu", [add("Add", [read(CHUNKS), seen], "first")], "first_elu")
     h = add("Elu", [linear("second", h)], "second_elu")
     for k in range(ROUNDS):
-        whole = add("ReduceSum", [h, "over_fingers"], f"whole_{k}", keepdims=1)
-        both = add("Concat", [h, add("Sub", [whole, h], f"others_{k}")], f"heard_{k}", axis=2)
-        more = linear(f"answers_{k}", add("Elu", [linear(f"hears_{k}", both)], f"hears_elu_{k}"))
+        beside = [add("Gather", [h, name], f"{name}_{k}", axis=1) for name in ("next", "previous")]
+        heard = add("Concat", [h, *beside], f"heard_{k}", axis=2)
+        more = linear(f"answers_{k}", add("Elu", [linear(f"hears_{k}", heard)], f"hears_elu_{k}"))
         h = add("Add", [h, more], f"round_{k}")
-    whole = add("ReduceSum", [add("Elu", [h], "each_elu"), "over_fingers"], "of_all", keepdims=0)
-    add("Mul", [linear("last", add("Elu", [linear("sum", whole)], "sum_elu")), "moved_std"], MOVED)
-    first = {part: np.shape(weights.arrays[f"first_{part}"])[1] for part in (FINGERS, SCENE, CHUNKS)}
-    shapes = {FINGERS: ["fingers", first[FINGERS]], SCENE: [1, first[SCENE]]}
-    shapes[CHUNKS] = ["n", "fingers", first[CHUNKS]]
+    said = linear("last", add("Elu", [linear("third", add("Elu", [h], "each_elu"))], "third_elu"))
+    whole = add("MatMul", [add("Reshape", [said, "all_fingers"], "said_by_all"), "to_world"], "of_all")
+    add("Mul", [whole, "moved_std"], MOVED)
+    first = {part: np.shape(weights.arrays[f"first_{part}"])[1] for part in (FINGERS, CHUNKS)}
+    n = len(frames.next)
+    shapes = {FINGERS: [n, first[FINGERS]], CHUNKS: ["n", n, first[CHUNKS]]}
     inputs = [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in shapes.items()]
-    output = helper.make_tensor_value_info(MOVED, TensorProto.FLOAT, ["n", weights.width])
+    output = helper.make_tensor_value_info(MOVED, TensorProto.FLOAT, ["n", width])
     held = [numpy_helper.from_array(np.asarray(value), name) for name, value in constants.items()]
     graph = helper.make_graph(nodes, "foresight", inputs, [output], held)
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], producer_name="knuckle")

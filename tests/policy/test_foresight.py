@@ -1,4 +1,4 @@
-"""Foresight: what a chunk does is told in the object's frame, foretold alike for every finger, and chosen by."""
+"""Foresight: what a chunk does is told along each finger's axes, foretold alike for every finger, and chosen by."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from knuckle.policy.foresight.foresight_config import NetConfig
 from knuckle.policy.foresight.foresight_fit import Told, explained, fit_foresight, moved, told
 from knuckle.policy.foresight.labelling import Labelled, LabellingJudge, labelled
 from knuckle.policy.learned.chunk_judge import ChunkJudge
-from knuckle.policy.learned.contact_features import PER_FINGER, PER_SCENE, PER_STEP, ContactFeatures, Scene
+from knuckle.policy.learned.contact_features import PER_FINGER, PER_STEP, ContactFeatures, FingerFrames, Scene
 from knuckle.policy.learned.foresight import FORESIGHT, Foresight, open_foresight, scene_row
 from knuckle.policy.learned.foresight_export import check_foresight, export_foresight
 from knuckle.policy.learned.foresight_graph import ForesightWeights, foresight_graph
@@ -61,11 +61,10 @@ def state_of(scene: Scene, k: int) -> SceneState:
 def unlearned(seed: int = 0, looked_at: tuple[int, ...] = LOOKED_AT, steps: int = STEPS) -> ForesightWeights:
     """A network that nobody taught."""
     rng = np.random.default_rng(seed)
-    n, widths, out = 40, (PER_FINGER, PER_SCENE, PER_STEP * len(looked_at)), 3 * steps + 3
-    rows = (rng.standard_normal((n, 3, widths[0])), rng.standard_normal((n, widths[1])))
-    data = Told(*(r.astype(np.float32) for r in (*rows, rng.standard_normal((n, 2, 3, widths[2])),
-                                                 rng.standard_normal((n, 2, out)))))  # fmt: skip
-    return fit_foresight(data, replace(NET, updates=3), looked_at, seed=seed)
+    n, out = 40, 3 * steps + 3
+    rows = [(n, 3, PER_FINGER), (n, 2, 3, PER_STEP * len(looked_at)), (n, 2, out)]
+    data = Told(*(rng.standard_normal(shape).astype(np.float32) for shape in rows))
+    return fit_foresight(data, HAND, replace(NET, updates=3), looked_at, seed=seed)
 
 
 def opened(folder: Path, weights: ForesightWeights) -> Foresight:
@@ -88,7 +87,7 @@ def deployed(folder: Path, drawn: int = 20) -> Path:
 def test_turned_by_a_third_with_the_hand_a_scene_is_told_as_the_same_with_its_fingers_exchanged() -> None:
     scene, symmetry = states(6), HandSymmetry(HAND)
     chunks, features = some_chunks(scene, 3), ContactFeatures(HAND, SHAPE, LOOKED_AT)
-    fingers, around, steps = features(scene, chunks)
+    fingers, steps = features(scene, chunks)
     for k, joints in enumerate(symmetry.sources()):
         by = rotations.from_axis_angle([0.0, 0.0, 1.0], 2.0 * np.pi * k / 3)
         turned = Scene(
@@ -99,26 +98,35 @@ def test_turned_by_a_third_with_the_hand_a_scene_is_told_as_the_same_with_its_fi
         other = features(turned, chunks[..., joints])
         places = joints[:: symmetry.joints] // symmetry.joints
         np.testing.assert_allclose(other[0], fingers[:, places], atol=1e-4)
-        np.testing.assert_allclose(other[1], around, atol=1e-9)
-        np.testing.assert_allclose(other[2], steps[:, :, places], atol=1e-4)
+        np.testing.assert_allclose(other[1], steps[:, :, places], atol=1e-4)
 
 
-def test_a_network_foretells_the_same_whoever_is_called_finger_one() -> None:
+def test_a_scene_that_is_turned_with_the_hand_is_foretold_to_move_as_it_was_turned() -> None:
     weights, rng = unlearned(), np.random.default_rng(3)
-    fingers, scene = rng.standard_normal((3, PER_FINGER)), rng.standard_normal(PER_SCENE)
-    chunks = rng.standard_normal((5, 3, PER_STEP * len(LOOKED_AT)))
-    straight, exchanged = (
-        weights.moved(fingers, scene, chunks),
-        weights.moved(fingers[[2, 0, 1]], scene, chunks[:, [2, 0, 1]]),
-    )
-    np.testing.assert_allclose(straight, exchanged, atol=1e-5)
-    assert np.abs(straight - weights.moved(fingers[::-1], scene, chunks)).max() > 1e-3  # but not what each finger does
+    fingers, chunks = rng.standard_normal((3, PER_FINGER)), rng.standard_normal((5, 3, PER_STEP * len(LOOKED_AT)))
+    straight = weights.moved(fingers, chunks).reshape(5, STEPS + 1, 3)
+    symmetry = HandSymmetry(HAND)
+    for k, joints in enumerate(symmetry.sources()):
+        places = joints[:: symmetry.joints] // symmetry.joints
+        turned = weights.moved(fingers[places], chunks[:, places]).reshape(5, STEPS + 1, 3)
+        by = rotations.from_axis_angle([0.0, 0.0, 1.0], 2.0 * np.pi * k / 3)
+        np.testing.assert_allclose(turned, rotations.rotate(by, straight), atol=1e-5)
+    mirrored = weights.moved(fingers[[0, 2, 1]], chunks[:, [0, 2, 1]]).reshape(5, STEPS + 1, 3)
+    assert np.abs(mirrored - straight).max() > 1e-3  # who is next and who is previous is not the same
+
+
+def test_neighbours_stand_a_whole_place_on_and_a_whole_place_back() -> None:
+    frames = FingerFrames(HAND)
+    outward = rotations.rotate(frames.to_world, np.array([1.0, 0.0, 0.0]))
+    on = rotations.from_axis_angle([0.0, 0.0, 1.0], 2.0 * np.pi / 3)
+    np.testing.assert_allclose(outward[frames.next], rotations.rotate(on, outward), atol=1e-3)
+    np.testing.assert_allclose(outward[frames.previous], rotations.rotate(rotations.conjugate(on), outward), atol=1e-3)
 
 
 def test_what_a_chunk_would_press_is_how_deep_its_fingers_come_into_the_object() -> None:
     scene = states(40, 5)
     chunks = some_chunks(scene, 2)
-    _, _, steps = ContactFeatures(HAND, SHAPE, LOOKED_AT)(scene, chunks)
+    _, steps = ContactFeatures(HAND, SHAPE, LOOKED_AT)(scene, chunks)
     told_of = steps.reshape(40, 2, 3, len(LOOKED_AT), PER_STEP)
     tips = TipKinematics(HAND, "world").poses(chunks[:, :, list(LOOKED_AT)])[0]
     seen = rotations.rotate(
@@ -138,7 +146,7 @@ def test_the_file_foretells_what_numpy_does_and_a_file_of_other_weights_is_found
     foresight, seen = opened(tmp_path, weights), ContactFeatures(HAND, SHAPE, LOOKED_AT)(scene, chunks)
     for k in range(3):
         turns, shift = foresight.foretold(state_of(scene, k), chunks[k], scene.smoothed[k])
-        ours = weights.moved(seen[0][k], seen[1][k], seen[2][k])
+        ours = weights.moved(seen[0][k], seen[1][k])
         np.testing.assert_allclose(np.concatenate([turns.reshape(7, -1), shift], axis=1), ours, atol=1e-4)
     rows = tuple(np.asarray(part, dtype=np.float32) for part in seen)
     assert check_foresight(tmp_path / FORESIGHT, weights, rows)["largest_observed"] < 1e-4  # type: ignore[arg-type]
@@ -152,10 +160,10 @@ def test_the_chunk_that_is_foretold_to_turn_the_object_to_the_goal_is_chosen(tmp
     state, smoothed = state_of(scene, 0), scene.smoothed[0]
     turns, shift = foresight.foretold(state, chunks, smoothed)
     for k in (2, 6):
-        foresight.goal = rotations.multiply(scene.quaternion[0], rotations.exp(turns[k, -1]))
+        foresight.goal = rotations.multiply(rotations.exp(turns[k, -1]), scene.quaternion[0])
         costs = foresight.costs(state, chunks, smoothed)
-        angles = rotations.angle_between(rotations.multiply(scene.quaternion[0], rotations.exp(turns)), foresight.goal)
-        offset = np.linalg.norm((scene.position[0] + rotations.rotate(scene.quaternion[0], shift))[:, :2], axis=1)
+        angles = rotations.angle_between(rotations.multiply(rotations.exp(turns), scene.quaternion[0]), foresight.goal)
+        offset = np.linalg.norm((scene.position[0] + shift)[:, :2], axis=1)
         wanted = angles.mean(axis=1) + 2.0 * angles[:, -1] + 1.5 * offset + 10.0 * np.maximum(offset - 0.07, 0.0)
         np.testing.assert_allclose(costs, wanted, atol=1e-9)
         assert foresight(state, chunks, smoothed) == int(np.argmin(wanted))
@@ -167,38 +175,39 @@ def test_what_became_of_a_chunk_leads_back_to_where_the_object_came() -> None:
     places = scene.position[:, None, None] + 0.01 * rng.standard_normal((5, 2, STEPS, 3))
     row = moved(scene, np.concatenate([places, ends], axis=-1))
     turns = row[..., :-3].reshape(5, 2, STEPS, 3)
-    back = rotations.multiply(scene.quaternion[:, None, None], rotations.exp(turns))
+    back = rotations.multiply(rotations.exp(turns), scene.quaternion[:, None, None])
     assert rotations.angle_between(back, ends).max() < 1e-9
-    there = scene.position[:, None] + rotations.rotate(scene.quaternion[:, None], row[..., -3:])
+    there = scene.position[:, None] + row[..., -3:]
     np.testing.assert_allclose(there, places[:, :, -1], atol=1e-12)
 
 
 def planted(n: int = 1500, seed: int = 4) -> Told:
-    """Decisions in which the object goes where the fingers' first numbers say, and by a product with the scene."""
+    """Decisions in which each finger pushes outward and up as its numbers say, and the object goes where they push."""
     rng = np.random.default_rng(seed)
-    fingers, scene = rng.standard_normal((n, 3, 4)), rng.standard_normal((n, 2))
-    chunks = rng.standard_normal((n, 2, 3, 5))
-    push = chunks[..., 0].sum(axis=-1, keepdims=True)
-    target = np.concatenate([push, push * scene[:, None, :1], -push, *[0.1 * push] * 3], axis=-1)
-    return Told(*(part.astype(np.float32) for part in (fingers, scene, chunks, target)))
+    fingers, chunks = rng.standard_normal((n, 3, 4)), rng.standard_normal((n, 2, 3, 5))
+    outward, up = chunks[..., 0] * fingers[:, None, :, 0], chunks[..., 1]
+    along = np.stack([outward, np.zeros_like(outward), up], axis=-1)
+    pushed = np.einsum("gij,nmgj->nmi", FingerFrames(HAND).matrices, along)
+    target = np.concatenate([pushed, 0.1 * pushed], axis=-1)
+    return Told(*(part.astype(np.float32) for part in (fingers, chunks, target)))
 
 
 def test_it_learns_a_planted_rule_the_same_under_a_seed_and_says_how_much() -> None:
     heard: list[float] = []
-    first = fit_foresight(planted(), NET, (0,), seed=1, seen=lambda _k, loss: heard.append(loss))
-    again, other = (fit_foresight(planted(), NET, (0,), seed=seed) for seed in (1, 2))
+    first = fit_foresight(planted(), HAND, NET, (0,), seed=1, seen=lambda _k, loss: heard.append(loss))
+    again, other = (fit_foresight(planted(), HAND, NET, (0,), seed=seed) for seed in (1, 2))
     assert explained(first, planted(200, 9)) > 0.8
     assert len(heard) == 4 and heard[-1] < 0.5 * heard[0]
     assert all((first.arrays[name] == again.arrays[name]).all() for name in first.arrays)
     assert any((first.arrays[name] != other.arrays[name]).any() for name in first.arrays)
-    assert explained(fit_foresight(planted(), replace(NET, updates=1), (0,), seed=1), planted(200, 9)) < 0.5
+    assert explained(fit_foresight(planted(), HAND, replace(NET, updates=1), (0,), seed=1), planted(200, 9)) < 0.5
 
 
 def test_weights_that_are_no_longer_finite_end_a_fit_with_one_line() -> None:
     data = planted(200)
     data.moved[3, 0, 0] = np.nan
     with pytest.raises(RunError, match=r"update \d+ broke down"):
-        fit_foresight(data, NET, (0,), seed=0)
+        fit_foresight(data, HAND, NET, (0,), seed=0)
 
 
 def test_labels_are_what_simulation_says_and_what_it_prefers_is_gone_for() -> None:
@@ -325,7 +334,7 @@ def test_a_network_that_is_no_foresight_or_has_no_numbers_is_refused(tmp_path: P
 
 def test_only_a_policy_of_chunks_can_be_given_a_foresight_and_nothing_is_written_else(tmp_path: Path) -> None:
     weights = unlearned(looked_at=(1, 3, 5), steps=6)
-    none = tuple(np.zeros((0, 1), dtype=np.float32) for _ in range(3))
+    none = tuple(np.zeros((0, 1), dtype=np.float32) for _ in range(2))
     with pytest.raises(InputError, match="the policy does not draw chunks"):
         export_foresight(
             tmp_path / "out", HAND, TRAINED / "reorient-dclaw3", weights,

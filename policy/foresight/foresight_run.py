@@ -29,9 +29,8 @@ from knuckle.policy.foresight.foresight_fit import Told, explained, fit_foresigh
 from knuckle.policy.foresight.labelling import Labelled, LabelTask, labelled
 from knuckle.policy.learned.chunk_player import chunk_facts
 from knuckle.policy.learned.contact_features import FingerFrames
-from knuckle.policy.learned.foresight_export import export_foresight
+from knuckle.policy.learned.foresight_export import export_foresight, require_chunks
 from knuckle.policy.learned.foresight_graph import ForesightWeights, array_names
-from knuckle.policy.learned.policy_card import read_card
 from knuckle.policy.learned.policy_folder import policy_folder
 
 if TYPE_CHECKING:
@@ -56,10 +55,7 @@ class ForesightRun:
             )
         self.source, self.policy = source, path / "policy"
         self.looked_at = config.net.steps_looked_at(where="--set net.looked_at")
-        card = read_card(source, self.hand).config
-        if "chunk" not in card:
-            raise InputError("the policy does not draw chunks", where=str(source), right="a policy of chunks")
-        facts = chunk_facts(card["chunk"], str(source))
+        facts = chunk_facts(require_chunks(source, self.hand).config["chunk"], str(source))
         steps = facts.foreseen or facts.length
         if max(self.looked_at) >= steps:
             what = f"step {max(self.looked_at)} of chunks of which {steps} are foreseen is looked at"

@@ -15,8 +15,8 @@ from knuckle.hardware.spec.action_map import ActionMap
 from knuckle.hardware.spec.hand_spec import Array
 from knuckle.policy.contract import SceneState
 
-SIMULATION, FORESIGHT = "simulation", "foresight"
-JUDGES = (SIMULATION, FORESIGHT)
+BY_SIMULATION, BY_FORESIGHT = "simulation", "foresight"
+JUDGES = (BY_SIMULATION, BY_FORESIGHT)
 """Who can say which chunk is the best: `ChunkJudge`, `Foresight`."""
 
 
@@ -31,7 +31,7 @@ class ChunkFacts:
         0, "chunks drawn at once, of which the judge says the best, 0: one, not judged", low=0, high=512
     )
     foreseen: int = setting(0, "postures of a chunk by which it is judged, 0: all", low=0, high=60)
-    judge: str = setting("simulation", "what foretells where a chunk leads", choices=JUDGES)
+    judge: str = setting(BY_SIMULATION, "what foretells where a chunk leads", choices=JUDGES)
 
 
 def chunk_facts(given: Any, where: str) -> ChunkFacts:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -16,8 +17,7 @@ from knuckle.core import cards
 from knuckle.core.cards import Card
 from knuckle.core.errors import InputError, RunError
 from knuckle.hardware.spec.hand_spec import HandSpec
-from knuckle.policy.learned import chunk_player
-from knuckle.policy.learned.chunk_player import chunk_facts
+from knuckle.policy.learned.chunk_player import BY_FORESIGHT, chunk_facts
 from knuckle.policy.learned.foresight import FORESIGHT, open_foresight
 from knuckle.policy.learned.foresight_graph import ForesightWeights, foresight_graph
 from knuckle.policy.learned.policy_card import CARD, NETWORK, read_card
@@ -46,17 +46,17 @@ def export_foresight(
     Parity is checked on ``observed``. The card is written last: it vouches for the rest. InputError where ``source`` is
     no policy of chunks; RunError where the export differs, or cannot be written.
     """
-    card = read_card(source, hand)
-    if "chunk" not in card.config:
-        raise InputError("the policy does not draw chunks", where=str(source), right="a policy of chunks")
+    card = require_chunks(source, hand)
     chunk = asdict(chunk_facts(card.config["chunk"], str(source)))
-    chunk |= {"judged": drawn, "executed": executed, "foreseen": weights.steps, "judge": chunk_player.FORESIGHT}
+    chunk |= {"judged": drawn, "executed": executed, "foreseen": weights.steps, "judge": BY_FORESIGHT}
     chunk_facts(chunk, str(folder))
     network = foresight_graph(weights)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        _put(folder / NETWORK, (source / NETWORK).read_bytes())
-        parity = _put(folder / FORESIGHT, network, lambda path: check_foresight(path, weights, observed))
+        with _in_place(folder / NETWORK, (source / NETWORK).read_bytes()):
+            pass
+        with _in_place(folder / FORESIGHT, network) as partial:
+            parity = check_foresight(partial, weights, observed)
     except OSError as error:
         what = f"the policy cannot be written ({error.strerror})"
         raise RunError(what, where=str(folder), right="room in a folder of yours") from error
@@ -80,13 +80,21 @@ def check_foresight(path: Path, weights: ForesightWeights, observed: Rows) -> di
     return {"tolerance": TOLERANCE, "largest_observed": worst}
 
 
-def _put(path: Path, data: bytes, check: Any = None) -> Any:
-    """Put ``data`` in its place once ``check``, of a file of it, has passed; what that said."""
+@contextmanager
+def _in_place(path: Path, data: bytes) -> Iterator[Path]:
+    """A file of ``data`` to be looked at, which takes the place of ``path`` where nothing is wrong with it."""
     partial = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         partial.write_bytes(data)
-        said = check(partial) if check is not None else None
+        yield partial
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
-    return said
+
+
+def require_chunks(folder: Path, hand: HandSpec) -> Card:
+    """The card of the policy in ``folder``; InputError where it draws no chunks, or cannot be used."""
+    card = read_card(folder, hand)
+    if "chunk" not in card.config:
+        raise InputError("the policy does not draw chunks", where=str(folder), right="a policy of chunks")
+    return card

@@ -14,8 +14,14 @@ from knuckle.hardware.spec.action_map import ActionMap
 from knuckle.hardware.spec.hand_spec import Array, HandSpec
 from knuckle.policy.contract import Goal, PolicySpec, SceneState
 from knuckle.policy.goal_check import check_goal
-from knuckle.policy.learned.chunk_player import FORESIGHT as BY_FORESIGHT
-from knuckle.policy.learned.chunk_player import ChunkPlayer, GoalJudge, chunk_facts, open_chunks, run_chunks
+from knuckle.policy.learned.chunk_player import (
+    BY_FORESIGHT,
+    ChunkPlayer,
+    GoalJudge,
+    chunk_facts,
+    open_chunks,
+    run_chunks,
+)
 from knuckle.policy.learned.done_rule import DoneRule
 from knuckle.policy.learned.foresight import FORESIGHT, Foresight, foresight_facts, open_foresight
 from knuckle.policy.learned.hold_rule import HoldRule

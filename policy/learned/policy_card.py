@@ -11,8 +11,7 @@ from knuckle.core.config import from_mapping
 from knuckle.core.errors import InputError
 from knuckle.hardware.spec.action_map import ActionMap
 from knuckle.hardware.spec.hand_spec import HandSpec
-from knuckle.policy.learned.chunk_player import FORESIGHT as BY_FORESIGHT
-from knuckle.policy.learned.chunk_player import chunk_facts
+from knuckle.policy.learned.chunk_player import BY_FORESIGHT, chunk_facts
 from knuckle.policy.learned.done_rule import DoneConfig
 from knuckle.policy.learned.foresight import FORESIGHT, foresight_facts
 from knuckle.sim.reorient.observation import ReorientObservation

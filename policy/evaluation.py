@@ -38,7 +38,7 @@ def evaluate(task: ReorientTask, episodes: int, *, jobs: int = 1) -> dict[str, l
 
 def play_all(task: ReorientTask, names: list[str], episodes: int, k: int) -> dict[str, EpisodeScore]:
     """Episode ``k`` of ``episodes``, played by each of ``names``."""
-    start = task.starts(episodes)[k]
+    start = task.start(k)
     policies = {name: task.policy(k) if name == task.controller else task.beside(name, k) for name in names}
     return {name: task.play(start, policy) for name, policy in policies.items()}
 

@@ -75,19 +75,20 @@ def draw_starts(
 
     InputError for an unknown rung or surface.
     """
+    return [draw_start(seed, k, objects, rung=rung, surface=surface) for k in range(episodes)]
+
+
+def draw_start(
+    seed: int, k: int, objects: tuple[str, ...] = TRAIN, *, rung: str = "so3", surface: str = "table"
+) -> Start:
+    """Start ``k`` of `draw_starts`, without those before it. InputError for an unknown rung or surface."""
     find_rung(rung, where="rung")
     if surface not in SURFACES:
         raise unknown_name("world", surface, SURFACES)
-    starts: list[Start] = []
-    for k in range(episodes):
-        round_of_all, place_in_it = divmod(k, len(objects))
-        if place_in_it == 0:
-            turns = np.random.default_rng([seed, 0, round_of_all])
-            order = turns.permutation(len(objects))
-        rng = np.random.default_rng([seed, 1, k])
-        place, goal = (int(n) for n in rng.integers(2**31, size=2))
-        starts.append(Start(objects[order[place_in_it]], place, goal, rung, surface))
-    return starts
+    round_of_all, place_in_it = divmod(k, len(objects))
+    order = np.random.default_rng([seed, 0, round_of_all]).permutation(len(objects))
+    place, goal = (int(n) for n in np.random.default_rng([seed, 1, k]).integers(2**31, size=2))
+    return Start(objects[order[place_in_it]], place, goal, rung, surface)
 
 
 def scene_state(world: SimWorld) -> SceneState:

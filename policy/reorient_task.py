@@ -11,7 +11,7 @@ from knuckle.hardware.spec.hands import hand_spec
 from knuckle.policy.baselines import DoNothing, RandomActions
 from knuckle.policy.contract import Policy
 from knuckle.policy.controllers import make_controller
-from knuckle.policy.reorient_episode import Start, Watcher, draw_starts, run_episode
+from knuckle.policy.reorient_episode import Start, Watcher, draw_start, draw_starts, run_episode
 from knuckle.policy.reorient_score import EpisodeScore
 from knuckle.sim.objects import object_names
 from knuckle.sim.world import SimWorld
@@ -42,6 +42,11 @@ class ReorientTask:
         """The starts of ``episodes``; InputError for a name that is not known."""
         names = object_names(self.objects, where="--objects")
         return draw_starts(self.seed, episodes, names, rung=self.rung, surface=self.world)
+
+    def start(self, k: int) -> Start:
+        """Start ``k``, the same however many there are; InputError for a name that is not known."""
+        names = object_names(self.objects, where="--objects")
+        return draw_start(self.seed, k, names, rung=self.rung, surface=self.world)
 
     def policy(self, k: int) -> Policy:
         """The controller of episode ``k``, of its own seed, so that any episode can be played again alone."""

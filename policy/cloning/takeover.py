@@ -80,7 +80,7 @@ class TakeoverTask:
         planner took over at its end."""
         task = replace(self.task, rung=self.rungs[k % len(self.rungs)])
         hand = hand_spec(task.hand, where="--hand")
-        start = task.starts(k + 1)[k]
+        start = task.start(k)
         facts = {"episode": k, "rung": task.rung}
         alone = record_episode(task, start, LearnedPolicy(hand, Path(self.folder)), facts)
         if alone.facts["succeeded"] or not len(alone.actions):

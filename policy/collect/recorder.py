@@ -91,7 +91,7 @@ class Recorder:
 
 def record(task: ReorientTask, k: int) -> Episode:
     """Episode ``k`` of ``task``, the same however many there are, played and recorded."""
-    return record_episode(task, task.starts(k + 1)[k], task.policy(k), {"episode": k})
+    return record_episode(task, task.start(k), task.policy(k), {"episode": k})
 
 
 def record_episode(task: ReorientTask, start: Start, policy: Policy, facts: Mapping[str, Any]) -> Episode:

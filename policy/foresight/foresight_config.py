@@ -30,7 +30,7 @@ class LabelConfig:
 class NetConfig:
     """The network that foretells, and how it is learned."""
 
-    width: int = setting(160, "units of a finger", low=1, high=4096)
+    width: int = setting(152, "units of a finger", low=1, high=4096)
     looked_at: str = setting("1+3+5", "steps of a chunk that the network is told of, the first one 0")
     updates: int = setting(14000, "gradient steps of the last round", low=1, high=10_000_000)
     updates_before: int = setting(4000, "gradient steps of each round before it", low=1, high=10_000_000)

@@ -113,7 +113,7 @@ class ForesightRun:
         found = []
         for j in range(k + 1):
             collection = self._collection(j)
-            for number in collection.kept():
+            for number in (n for n in collection.kept() if n < self.wanted(j)):
                 try:
                     found.append(_labelled(collection.file(number)))
                 except InputError as error:

@@ -114,7 +114,7 @@ class LabelTask:
         """Episode ``k``, played and labelled."""
         begun, hand = time.process_time(), hand_spec(self.hand, where="--hand")
         task = ReorientTask(hand=self.hand, objects=self.objects, rung=self.rungs[k % len(self.rungs)], seed=self.seed)
-        start, rng = task.starts(k + 1)[k], np.random.default_rng([self.seed, k])
+        start, rng = task.start(k), np.random.default_rng([self.seed, k])
         erring, judges = float(rng.choice(ERRING)), list[LabellingJudge]()
         owns = _owns(hand, Path(self.folder))
         if owns is not None:

@@ -266,7 +266,7 @@ def test_a_judged_policy_plays_an_episode_twice_alike(tmp_path: Path) -> None:
         tmp_path, HAND, drawn_actor(), executed=4, judged=2, name="chunks", observed=scenes(9), training={}, data="none"
     )
     policies = [make_controller(str(tmp_path), HAND, seed=5) for _ in range(2)]
-    with pytest.raises(InputError, match="judged in a simulation with the table; a goal on the table"):
+    with pytest.raises(InputError, match="judged as on the table; a goal on the table"):
         policies[0].reset(replace(FAR, table_s=2.0))
     lying = scene_state(SimWorld(HAND, "truck", seed=1))
     said = []
@@ -281,7 +281,7 @@ def test_a_judged_policy_plays_an_episode_twice_alike(tmp_path: Path) -> None:
     ("change", "kind", "line"),
     [
         ({"executed": 6}, InputError, "6 postures of a chunk of 5 are to be executed; 5 at most"),
-        ({"foreseen": 6}, InputError, "6 postures of a chunk of 5 are to be simulated; 5 at most"),
+        ({"foreseen": 6}, InputError, "6 postures of a chunk of 5 are to be judged; 5 at most"),
         ({"length": 4}, InputError, "36 numbers of noise, chunks of 4 x 9, float"),
         ({"length": 0}, ConfigError, "length"),
         ({"euler": "few"}, ConfigError, "euler"),

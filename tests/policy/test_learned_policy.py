@@ -190,7 +190,7 @@ def test_a_folder_or_the_run_it_lies_in_is_a_controller(trained: Path, tmp_path:
         make_controller("nowhere/at_all", HAND)
     with pytest.raises(InputError, match="'.*' has no settings; only mpc has"):
         make_controller(str(run), HAND, settings={"samples": "64"})
-    known = "mpc, nothing, random, reorient-chunks, reorient-dclaw3, reorient-dclaw4-air, or"
+    known = "mpc, nothing, random, reorient-chunks, reorient-dclaw3, reorient-dclaw4-air, reorient-foresight, or"
     with pytest.raises(InputError, match=f"unknown controller 'ppo'; known: {known}"):
         make_controller("ppo", HAND)
 

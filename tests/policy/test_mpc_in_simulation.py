@@ -21,7 +21,7 @@ from knuckle.policy.controllers import make_controller
 from knuckle.policy.mpc import SamplingMpc
 from knuckle.policy.mpc_config import MpcConfig
 from knuckle.policy.planner_model import PlannerModel
-from knuckle.policy.reorient_episode import begin, draw_starts, run_episode, scene_state
+from knuckle.policy.reorient_episode import begin, draw_start, draw_starts, run_episode, scene_state
 from knuckle.policy.reorient_runner import ReorientRunner
 from knuckle.sim.objects import TRAIN
 from knuckle.sim.scene import planner_scene
@@ -80,6 +80,7 @@ def test_the_same_seed_plays_the_same_episode() -> None:
 def test_starts_do_not_depend_on_how_many_follow() -> None:
     few, many = draw_starts(1, 2), draw_starts(1, 5)
     assert many[:2] == few
+    assert [draw_start(1, k) for k in range(5)] == many
     rounds = draw_starts(1, 2 * len(TRAIN))
     assert sorted(s.object_name for s in rounds[: len(TRAIN)]) == sorted(TRAIN)
     assert [s.object_name for s in rounds[: len(TRAIN)]] != [s.object_name for s in rounds[len(TRAIN) :]]

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -94,8 +95,16 @@ def test_the_outputs_of_a_living_graph_come_again_to_the_last_bit(recorded: Path
 def test_readings_that_were_heard_later_than_the_first_state_do_not_spoil_the_estimates(
     recorded: Path, tmp_path: Path
 ) -> None:
+    # How much a busy machine records is not the same twice: a third of the readings is left out, whatever that is.
+    readings = Counter[str]()
+
+    def count(name: str, data: bytes) -> bytes:
+        readings[name] += 1
+        return data
+
     late = tmp_path / "late.mcap"
-    left_out = {"imu": 200, "magnetic_field": 150}
+    rewrite(recorded, tmp_path / "counted.mcap", count)
+    left_out = {"imu": readings["imu"] // 3, "magnetic_field": readings["magnetic_field"] // 4}
 
     def change(name: str, data: bytes) -> bytes | None:
         left_out[name] = left_out.get(name, 0) - 1
@@ -105,7 +114,7 @@ def test_readings_that_were_heard_later_than_the_first_state_do_not_spoil_the_es
     figures = tmp_path / "figures.json"
     said = knuckle("replay", str(late), "--json", str(figures))
     assert said.returncode == 0, said.stdout + said.stderr
-    assert json.loads(figures.read_text())["figures"]["palm_estimate_identical"] > 100
+    assert json.loads(figures.read_text())["figures"]["palm_estimate_identical"] > 0.4 * readings["imu"] > 40
 
 
 @pytest.mark.parametrize(("topic", "figure"), [("points", "points"), ("palm/estimate", "palm_estimate")])

@@ -160,8 +160,8 @@ def test_the_command_leaves_a_run_that_goes_on_and_a_policy_that_is_judged(
     [
         (
             ["--warm", "nobody"],
-            "--warm: no policy 'nobody'; reorient-chunks or reorient-dclaw3 or reorient-dclaw4-air, or the folder of a "
-            "trained policy",
+            "--warm: no policy 'nobody'; reorient-chunks or reorient-dclaw3 or reorient-dclaw4-air or "
+            "reorient-foresight, or the folder of a trained policy",
         ),
         (["--warm", "here/nobody"], "here/nobody: no card.json in it; the folder of a trained policy"),
         (["--hand", "dclaw4"], "the policy is for hand dclaw3; dclaw4"),

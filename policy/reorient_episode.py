@@ -86,8 +86,9 @@ def draw_start(
     if surface not in SURFACES:
         raise unknown_name("world", surface, SURFACES)
     round_of_all, place_in_it = divmod(k, len(objects))
-    order = np.random.default_rng([seed, 0, round_of_all]).permutation(len(objects))
-    place, goal = (int(n) for n in np.random.default_rng([seed, 1, k]).integers(2**31, size=2))
+    turns, rng = np.random.default_rng([seed, 0, round_of_all]), np.random.default_rng([seed, 1, k])
+    order = turns.permutation(len(objects))
+    place, goal = (int(n) for n in rng.integers(2**31, size=2))
     return Start(objects[order[place_in_it]], place, goal, rung, surface)
 
 

@@ -105,6 +105,7 @@ class ForesightRun:
                 executed=self.config.use.executed,
                 observed=observed,
                 training=facts,
+                data=f"what chunks do at {figures['decisions']:.0f} decisions, by simulation",
             )
         return figures
 

@@ -39,6 +39,7 @@ def export_foresight(
     executed: int,
     observed: Rows,
     training: Mapping[str, Any],
+    data: str,
     name: str = "foreseen",
 ) -> Card:
     """Write to ``folder`` the policy of chunks in ``source`` with ``weights`` as judge of ``drawn`` chunks at once.
@@ -62,7 +63,13 @@ def export_foresight(
         raise RunError(what, where=str(folder), right="room in a folder of yours") from error
     told = {"looked_at": list(weights.looked_at), "steps": weights.steps, "parity": parity, "training": dict(training)}
     told["sha256"] = hashlib.sha256(network).hexdigest()
-    written = replace(card, name=name, config=dict(card.config) | {"chunk": chunk, "foresight": told}, scores={})
+    written = replace(
+        card,
+        name=name,
+        data=f"{card.data}; {data}",
+        config=dict(card.config) | {"chunk": chunk, "foresight": told},
+        scores={},
+    )
     cards.save(written, folder / CARD)
     return written
 

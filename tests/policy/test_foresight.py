@@ -80,7 +80,9 @@ def deployed(folder: Path, drawn: int = 20) -> Path:
     seen = ContactFeatures(HAND, SHAPE, (1, 3, 5))(scene, np.repeat(some_chunks(scene, 3), 2, axis=2))
     observed = tuple(np.asarray(part, dtype=np.float32) for part in seen)
     weights = unlearned(looked_at=(1, 3, 5), steps=6)
-    export_foresight(folder, HAND, CHUNKS, weights, drawn=drawn, executed=4, observed=observed, training={})  # type: ignore[arg-type]
+    export_foresight(
+        folder, HAND, CHUNKS, weights, drawn=drawn, executed=4, observed=observed, training={}, data="none"
+    )  # type: ignore[arg-type]
     return folder
 
 
@@ -338,7 +340,7 @@ def test_only_a_policy_of_chunks_can_be_given_a_foresight_and_nothing_is_written
     with pytest.raises(InputError, match="the policy does not draw chunks"):
         export_foresight(
             tmp_path / "out", HAND, TRAINED / "reorient-dclaw3", weights,
-            drawn=8, executed=4, observed=none, training={},  # type: ignore[arg-type]
+            drawn=8, executed=4, observed=none, training={}, data="none",  # type: ignore[arg-type]
         )  # fmt: skip
     assert not (tmp_path / "out").exists()
 

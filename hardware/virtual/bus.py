@@ -89,6 +89,8 @@ class VirtualBus:
         self._reader = PacketReader()
         self._now_ns = self._heard_ns = self._wire_free_ns = now_ns
         self._sent: tuple[bytes, bytes, bytes] | None = None
+        # A servo knows its voltage and temperature when it can be asked first, be that before any time has passed.
+        self._measure(0.0)
         self._drive()
 
     # -- what can be seen ---------------------------------------------------------------------------------------------
@@ -155,11 +157,15 @@ class VirtualBus:
         dt_s = (now_ns - self._now_ns) * 1e-9
         self._now_ns = now_ns
         self.plant.advance(now_ns)
+        self._measure(dt_s)
+        self._drive()
+
+    def _measure(self, dt_s: float) -> None:
+        """Show the servos the plant as it is, ``dt_s`` after the last time."""
         q, dq, effort = self.plant.joint_state()
         horn, speed, torque = self.horn(q).tolist(), (self._sign * dq).tolist(), (self._sign * effort).tolist()
         for n, station in enumerate(self.stations):
-            station.advance(now_ns, dt_s, horn[n], speed[n], torque[n])
-        self._drive()
+            station.advance(self._now_ns, dt_s, horn[n], speed[n], torque[n])
 
     def excuse(self, ns: int) -> None:
         """Do not count the last ``ns`` as silence: whoever serves this bus did not run, and could hear nothing."""

@@ -76,6 +76,15 @@ def test_a_servo_turns_its_own_joint_by_its_sign_and_offset() -> None:
     assert np.delete(q, 1) == pytest.approx(np.delete(host.hand.home, 1))
 
 
+def test_a_servo_that_is_asked_before_any_time_has_passed_knows_its_voltage_temperature_and_place() -> None:
+    hand = dclaw()
+    bus = VirtualBus(hand, LaggingJoints(hand, now_ns=0), XM430_W210, now_ns=0)
+    for servo in bus.servos:
+        assert servo.value("present_input_voltage") == 120 and servo.value("present_temperature") == 25
+        assert servo.value("hardware_error_status") == 0
+    assert bus.servos[1].value("present_position") == 2570
+
+
 def test_a_joint_moves_only_while_its_servo_has_torque() -> None:
     host = Host()
     for id in (10, 20):

@@ -48,8 +48,8 @@ class ForesightWeights:
         return 3 * self.steps + 3
 
     def moved(self, fingers: Array, chunks: Array) -> Array:
-        """What is foretold (n, width) of ``chunks`` (n, G, F) with ``fingers`` (G, F'): what the file says, in numpy
-        and single precision."""
+        """What is foretold (..., n, width) of ``chunks`` (..., n, G, F) with ``fingers`` (..., G, F'): what the file says,
+        in numpy and single precision."""
         at = {name: np.asarray(value, dtype=np.float32) for name, value in self.arrays.items()}
 
         def linear(name: str, rows: NDArray[Any]) -> NDArray[Any]:
@@ -60,12 +60,12 @@ class ForesightWeights:
             return np.clip((rows - at[f"{name}_mean"]) / at[f"{name}_std"], -CLIP, CLIP)
 
         seen = scaled(FINGERS, fingers) @ at["first_fingers"].T + at["first_bias"]
-        h = _elu(linear("second", _elu(seen + scaled(CHUNKS, chunks) @ at["first_chunks"].T)))
+        h = _elu(linear("second", _elu(seen[..., None, :, :] + scaled(CHUNKS, chunks) @ at["first_chunks"].T)))
         for k in range(ROUNDS):
-            heard = np.concatenate([h, h[:, self.frames.next], h[:, self.frames.previous]], axis=-1)
+            heard = np.concatenate([h, h[..., self.frames.next, :], h[..., self.frames.previous, :]], axis=-1)
             h = h + linear(f"answers_{k}", _elu(linear(f"hears_{k}", heard)))
         said = linear("last", _elu(linear("third", _elu(h))))
-        whole = said.reshape(len(said), -1) @ to_world(self.frames, self.steps + 1).astype(np.float32)
+        whole = said.reshape(*said.shape[:-2], -1) @ to_world(self.frames, self.steps + 1).astype(np.float32)
         return np.asarray(whole * at["moved_std"], dtype=np.float64)
 
 

@@ -47,15 +47,15 @@ class ForesightWeights:
         """How many numbers are foretold."""
         return 3 * self.steps + 3
 
-    def moved(self, fingers: Array, chunks: Array) -> Array:
-        """What is foretold (..., n, width) of ``chunks`` (..., n, G, F) with ``fingers`` (..., G, F'): what the file says,
-        in numpy and single precision."""
+    def moved(self, fingers: NDArray[Any], chunks: NDArray[Any]) -> Array:
+        """What is foretold (..., n, width) of ``chunks`` (..., n, G, F) with ``fingers`` (..., G, F'): what the
+        file says, in numpy and single precision."""
         at = {name: np.asarray(value, dtype=np.float32) for name, value in self.arrays.items()}
 
         def linear(name: str, rows: NDArray[Any]) -> NDArray[Any]:
             return rows @ at[f"{name}_weight"].T + at[f"{name}_bias"]
 
-        def scaled(name: str, rows: Array) -> NDArray[Any]:
+        def scaled(name: str, rows: NDArray[Any]) -> NDArray[Any]:
             rows = np.asarray(rows, dtype=np.float32)
             return np.clip((rows - at[f"{name}_mean"]) / at[f"{name}_std"], -CLIP, CLIP)
 

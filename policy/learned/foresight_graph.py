@@ -56,8 +56,8 @@ class ForesightWeights:
             return rows @ at[f"{name}_weight"].T + at[f"{name}_bias"]
 
         def scaled(name: str, rows: NDArray[Any]) -> NDArray[Any]:
-            rows = np.asarray(rows, dtype=np.float32)
-            return np.clip((rows - at[f"{name}_mean"]) / at[f"{name}_std"], -CLIP, CLIP)
+            given = np.asarray(rows, dtype=np.float32)
+            return np.asarray(np.clip((given - at[f"{name}_mean"]) / at[f"{name}_std"], -CLIP, CLIP))
 
         seen = scaled(FINGERS, fingers) @ at["first_fingers"].T + at["first_bias"]
         h = _elu(linear("second", _elu(seen[..., None, :, :] + scaled(CHUNKS, chunks) @ at["first_chunks"].T)))

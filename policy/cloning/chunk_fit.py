@@ -58,7 +58,7 @@ def fit_chunks(
     network = _network(data.width + data.chunk + TIMES, symmetry.joints * config.length, config, seed)
     kept = copy.deepcopy(network)
     optimiser = torch.optim.AdamW(network.parameters(), lr=config.rate, weight_decay=config.decay)
-    plan = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda k: _share_of_rate(k / config.updates))
+    plan = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda k: share_of_rate(k / config.updates))
     total = 0.0
     for update in range(1, config.updates + 1):
         loss = data.loss(network, config, draws, config.batch, config.noise)
@@ -155,7 +155,7 @@ def _network(width: int, out: int, config: ChunkConfig, seed: int) -> nn.Sequent
         return nn.Sequential(*parts, nn.Linear(config.width, out))
 
 
-def _share_of_rate(done: float) -> float:
+def share_of_rate(done: float) -> float:
     """Of the largest rate, ``done`` of the updates being over: a rise over a twentieth, a cosine down to 0."""
     return min((done + 1e-3) / RISE, 1.0) * 0.5 * (1.0 + math.cos(math.pi * done))
 

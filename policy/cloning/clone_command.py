@@ -55,7 +55,7 @@ def train_clone(argv: list[str]) -> int:
     changes = parse_pairs(config.set, where="--set")
     cloning = make_cloning(config.hand, config.episodes, changes, seed=config.seed)
     if config.settings:
-        _print_settings(cloning, console)
+        print_settings(cloning, ("rows", "fit", "chunk", "dagger", "done"), console)
         return 0
     if config.json:
         from knuckle.core.figures import require_writable
@@ -163,15 +163,15 @@ def _without(settings: Any, names: tuple[str, ...]) -> dict[str, Any]:
     return {name: value for name, value in dict(settings).items() if name not in names}
 
 
-def _print_settings(cloning: Cloning, console: Console) -> None:
-    """Name, value, range and meaning of each setting."""
+def print_settings(held: Any, parts: tuple[str, ...], console: Console) -> None:
+    """Name, value, range and meaning of each setting in ``parts`` of ``held``."""
     from rich.table import Table
 
     from knuckle.core.config import describe
 
     table = Table("setting", "value", "range", "", box=None, pad_edge=False)
-    for part in ("rows", "fit", "chunk", "dagger", "done"):
-        config = getattr(cloning, part)
+    for part in parts:
+        config = getattr(held, part)
         for spec in describe(type(config)):
             limits = "" if spec.low is None or spec.high is None else f"{spec.low:g} to {spec.high:g}"
             table.add_row(f"{part}.{spec.name}", str(getattr(config, spec.name)), limits, spec.help)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, TypeVar
 
@@ -60,12 +60,7 @@ def make_cloning(hand: str, sources: str, changes: Mapping[str, str], *, seed: i
     """
     parts: dict[str, Any] = {"rows": RowConfig(), "fit": FitConfig(), "chunk": ChunkConfig()}
     parts |= {"dagger": DaggerConfig(), "done": DoneConfig()}
-    texts: dict[str, dict[str, str]] = {name: {} for name in parts}
-    for key, text in changes.items():
-        part, _, name = key.rpartition(".")
-        if part not in parts:
-            raise unknown_name("part", part, parts, where=f"--set {key}")
-        texts[part][name] = text
+    texts = by_part(changes, parts)
     hand_spec(hand, where="--hand")
     folders = tuple(name for name in sources.split("+") if name)
     if not folders:
@@ -82,6 +77,17 @@ def make_cloning(hand: str, sources: str, changes: Mapping[str, str], *, seed: i
         find_rung(rung, where="--set dagger.rungs")
     object_names(cloning.dagger.objects, where="--set dagger.objects")
     return cloning
+
+
+def by_part(changes: Mapping[str, str], parts: Iterable[str]) -> dict[str, dict[str, str]]:
+    """Settings as ``part.name``, as text, by part and name; InputError for one of no such part."""
+    texts: dict[str, dict[str, str]] = {name: {} for name in parts}
+    for key, text in changes.items():
+        part, _, name = key.rpartition(".")
+        if part not in texts:
+            raise unknown_name("part", part, texts, where=f"--set {key}")
+        texts[part][name] = text
+    return texts
 
 
 def changed(config: T, texts: Mapping[str, str], where: str) -> T:

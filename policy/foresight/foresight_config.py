@@ -7,9 +7,9 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from knuckle.core.config import setting
-from knuckle.core.errors import InputError, unknown_name
+from knuckle.core.errors import InputError
 from knuckle.hardware.spec.hands import hand_spec
-from knuckle.policy.cloning.clone_config import changed
+from knuckle.policy.cloning.clone_config import by_part, changed
 from knuckle.sim.objects import object_names
 from knuckle.sim.reorient.rungs import find_rung
 
@@ -85,12 +85,7 @@ def make_foresight(policy: str, hand: str, changes: Mapping[str, str], *, seed: 
     InputError or ConfigError for what is not known or not in range.
     """
     parts: dict[str, Any] = {"label": LabelConfig(), "net": NetConfig(), "use": UseConfig()}
-    texts: dict[str, dict[str, str]] = {name: {} for name in parts}
-    for key, text in changes.items():
-        part, _, name = key.rpartition(".")
-        if part not in parts:
-            raise unknown_name("part", part, parts, where=f"--set {key}")
-        texts[part][name] = text
+    texts = by_part(changes, parts)
     hand_spec(hand, where="--hand")
     made = ForesightConfig(policy, hand, seed, **{n: changed(p, texts[n], f"--set {n}") for n, p in parts.items()})
     for rung in made.rungs:

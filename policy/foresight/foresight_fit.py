@@ -15,6 +15,7 @@ from torch import nn
 from knuckle.core import rotations
 from knuckle.core.errors import InputError, RunError
 from knuckle.hardware.spec.hand_spec import Array, HandSpec
+from knuckle.policy.cloning.chunk_fit import share_of_rate
 from knuckle.policy.foresight.foresight_config import NetConfig
 from knuckle.policy.foresight.labelling import SCENE_PARTS, Labelled, joined
 from knuckle.policy.learned.contact_features import ContactFeatures, FingerFrames, Scene
@@ -22,7 +23,6 @@ from knuckle.policy.learned.foresight_graph import CLIP, ROUNDS, ForesightWeight
 from knuckle.sim.objects import object_shape
 
 STD_FLOOR, MOVED_FLOOR = 0.02, 1e-4
-RISE = 0.05
 ROWS_AT_ONCE = 4000
 """Decisions whose features are computed at once: a bound on memory."""
 
@@ -133,7 +133,7 @@ def fit_foresight(
         widths = (data.fingers.shape[-1], data.chunks.shape[-1], config.width, data.moved.shape[-1])
         net = ForesightNet(*widths, frames)
     optimiser = torch.optim.AdamW(net.parameters(), lr=config.rate, weight_decay=config.decay)
-    plan = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda k: _share_of_rate(k / config.updates))
+    plan = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda k: share_of_rate(k / config.updates))
     total = 0.0
     for update in range(1, config.updates + 1):
         row = torch.randint(n, (config.batch,), generator=draws)
@@ -174,11 +174,6 @@ def _scale(rows: NDArray[np.float32]) -> tuple[torch.Tensor, torch.Tensor]:
     flat = rows.reshape(-1, rows.shape[-1])
     mean, std = flat.mean(axis=0, dtype=np.float64), flat.std(axis=0, dtype=np.float64) + STD_FLOOR
     return torch.as_tensor(mean.astype(np.float32)), torch.as_tensor(std.astype(np.float32))
-
-
-def _share_of_rate(done: float) -> float:
-    """Of the largest rate, ``done`` of the updates being over: a rise over a twentieth, a cosine down to 0."""
-    return min((done + 1e-3) / RISE, 1.0) * 0.5 * (1.0 + math.cos(math.pi * done))
 
 
 def _array(part: Any) -> Array:

@@ -44,7 +44,7 @@ def train_foresight(argv: list[str]) -> int:
     config = parse_arguments(TrainForesight, argv, "knuckle train foresight")
     from rich.console import Console
 
-    from knuckle.policy.cloning.clone_command import judge
+    from knuckle.policy.cloning.clone_command import judge, print_settings
     from knuckle.policy.foresight.foresight_config import make_foresight
     from knuckle.policy.foresight.foresight_run import ForesightRun
     from knuckle.policy.learned.run_folder import RunFolder
@@ -55,7 +55,7 @@ def train_foresight(argv: list[str]) -> int:
     changes = parse_pairs(config.set, where="--set")
     wanted = make_foresight(config.policy, config.hand, changes, seed=config.seed)
     if config.settings:
-        _print_settings(wanted, console)
+        print_settings(wanted, ("label", "net", "use"), console)
         return 0
     if config.json:
         from knuckle.core.figures import require_writable
@@ -130,18 +130,3 @@ def _flat(facts: dict[str, Any]) -> dict[str, Any]:
     flat = {name: value for name, value in facts.items() if not isinstance(value, dict)}
     parts = ((part, value) for part, value in facts.items() if isinstance(value, dict))
     return flat | {f"{part}.{name}": value for part, values in parts for name, value in values.items()}
-
-
-def _print_settings(config: ForesightConfig, console: Console) -> None:
-    """Name, value, range and meaning of each setting."""
-    from rich.table import Table
-
-    from knuckle.core.config import describe
-
-    table = Table("setting", "value", "range", "", box=None, pad_edge=False)
-    for part in ("label", "net", "use"):
-        held = getattr(config, part)
-        for spec in describe(type(held)):
-            limits = "" if spec.low is None or spec.high is None else f"{spec.low:g} to {spec.high:g}"
-            table.add_row(f"{part}.{spec.name}", str(getattr(held, spec.name)), limits, spec.help)
-    console.print(table)

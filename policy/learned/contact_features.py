@@ -2,10 +2,10 @@
 
 Everything about a finger is told along its own axes: out of the hand's middle, across, and up. Gravity, the table and
 the hand are then always the same, and so is a scene that is turned with the hand by a whole place: one network serves
-every finger (and learns from half as many labels what it would need in the object's frame). A finger's contact is the
-point nearest to the surface of the axis of its last link. What postures do is told by where tip and contact would be if
-the object stood still: how deep they would press, along which normal, with which lever about the object's middle, and
-how far they would drag along the surface. Beside that stands where the object is, how it moves, and on what it rests.
+every finger (docs/experiments/2026-11-28-foresight.md has what that is worth). A finger's contact is the point nearest
+to the surface of the axis of its last link. What postures do is told by where tip and contact would be if the object
+stood still: how deep they would press, along which normal, with which lever about the object's middle, and how far they
+would drag along the surface. Beside that stands where the object is, how it moves, and on what it rests.
 """
 
 from __future__ import annotations

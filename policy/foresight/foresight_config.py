@@ -35,7 +35,11 @@ class NetConfig:
     updates: int = setting(14000, "gradient steps of the last round", low=1, high=10_000_000)
     updates_before: int = setting(4000, "gradient steps of each round before it", low=1, high=10_000_000)
     batch: int = setting(1024, "chunks of a gradient", low=2, high=1_000_000)
-    rate: float = setting(1e-3, "largest learning rate; it rises over a twentieth and falls to 0", low=1e-7, high=1.0)
+    beside: int = setting(4, "chunks of one decision in a gradient", low=1, high=64)
+    common: float = setting(0.2, "what counts of the error that those have in common", low=0.0, high=100.0)
+    mirrored: bool = setting(True, "half of what is learned from is its mirror image")
+    inner_rate: float = setting(0.02, "largest learning rate of the layers within (Muon)", low=1e-7, high=1.0)
+    rate: float = setting(1e-3, "that of the others (AdamW); both rise at first and fall to 0", low=1e-7, high=1.0)
     decay: float = setting(0.02, "weight decay", low=0.0, high=1.0)
     held_back: float = setting(0.04, "share of episodes that are not learned from, to judge by", low=0.0, high=0.5)
 

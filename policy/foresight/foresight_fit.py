@@ -1,79 +1,27 @@
-"""Learning what chunks do from labelled decisions: smooth-L1 regression of turns and shift."""
+"""Learning what chunks do from labelled decisions: smooth-L1 regression of how the chunks of a decision differ."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import nn
+from torch.nn.functional import smooth_l1_loss
+from torch.optim.lr_scheduler import LambdaLR
 
-from knuckle.core import rotations
-from knuckle.core.errors import InputError, RunError
+from knuckle.core.errors import RunError
 from knuckle.hardware.spec.hand_spec import Array, HandSpec
 from knuckle.policy.cloning.chunk_fit import share_of_rate
+from knuckle.policy.foresight.batches import Batches
 from knuckle.policy.foresight.foresight_config import NetConfig
-from knuckle.policy.foresight.labelling import SCENE_PARTS, Labelled, joined
-from knuckle.policy.learned.contact_features import ContactFeatures, FingerFrames, Scene
-from knuckle.policy.learned.foresight_graph import CLIP, ROUNDS, ForesightWeights, to_world
-from knuckle.sim.objects import object_shape
-
-STD_FLOOR, MOVED_FLOOR = 0.02, 1e-4
-ROWS_AT_ONCE = 4000
-"""Decisions whose features are computed at once: a bound on memory."""
-
-
-@dataclass(frozen=True)
-class Told:
-    """Decisions as a network reads them, float32: ``fingers`` (n, G, F') and ``chunks`` (n, m, G, F).
-
-    What became of each chunk is ``moved`` (n, m, 3 * steps + 3).
-    """
-
-    fingers: NDArray[np.float32]
-    chunks: NDArray[np.float32]
-    moved: NDArray[np.float32]
-
-    def __len__(self) -> int:
-        return len(self.fingers)
-
-
-def told(episodes: list[Labelled], hand: HandSpec, looked_at: tuple[int, ...]) -> Told:
-    """The decisions of ``episodes``, object by object; InputError where there are none, or their chunks differ."""
-    by_object: dict[str, list[Labelled]] = {}
-    shapes = set()
-    for episode in episodes:
-        if len(episode.goal):
-            by_object.setdefault(str(episode.facts["object"]), []).append(episode)
-            shapes.add(episode.chunks.shape[1:3])
-    if len(shapes) != 1:
-        what = f"decisions of chunks (labelled, steps) {sorted(shapes)}" if shapes else "no decision to learn from"
-        raise InputError(what, where="foresight", right="episodes labelled with one setting")
-    if max(looked_at) >= next(iter(shapes))[1]:
-        what = f"step {max(looked_at)} of chunks of {next(iter(shapes))[1]} is looked at"
-        raise InputError(what, where="foresight", right="steps that are foreseen")
-    parts: list[tuple[Array, ...]] = []
-    for name, some in by_object.items():
-        features, whole = ContactFeatures(hand, object_shape(name), looked_at), joined(some)
-        for at in range(0, len(whole.goal), ROWS_AT_ONCE):
-            rows = slice(at, at + ROWS_AT_ONCE)
-            scene = Scene(*(getattr(whole.scene, part)[rows] for part in SCENE_PARTS))
-            seen = features(scene, whole.chunks[rows].astype(np.float64))
-            parts.append((*seen, moved(scene, whole.poses[rows].astype(np.float64))))
-    return Told(*(np.concatenate(column, dtype=np.float32, casting="same_kind") for column in zip(*parts, strict=True)))
-
-
-def moved(scene: Scene, poses: Array) -> Array:
-    """How ``poses`` (d, n, steps, 7) are turned from ``scene``, rotation vectors, and how far the last one is shifted,
-    world frame (d, n, 3 * steps + 3)."""
-    inverse = rotations.conjugate(scene.quaternion)[:, None, None]
-    turns = rotations.log(rotations.multiply(rotations.normalize(poses[..., 3:]), inverse))
-    shift = poses[:, :, -1, :3] - scene.position[:, None]
-    return np.concatenate([turns.reshape(*turns.shape[:2], -1), shift], axis=-1)
+from knuckle.policy.foresight.mirrored import Mirror
+from knuckle.policy.foresight.told import Told
+from knuckle.policy.learned.contact_features import FingerFrames
+from knuckle.policy.learned.foresight_graph import ROUNDS, ForesightWeights, to_world
 
 
 class ForesightNet(nn.Module):
@@ -101,8 +49,12 @@ class ForesightNet(nn.Module):
         return said.flatten(1) @ self.to_world
 
     def arrays(self) -> dict[str, Array]:
-        """Weights and biases by the names of `foresight_graph.array_names`."""
+        """Weights, rounded to half precision, and biases by the names of `foresight_graph.array_names`."""
         held = {name.replace(".", "_"): _array(value) for name, value in self.named_parameters()}
+        held = {
+            name: value.astype(np.float16).astype(np.float64) if value.ndim == 2 else value
+            for name, value in held.items()
+        }
         weight = held.pop("first_weight")
         return held | {"first_fingers": weight[:, : self.split], "first_chunks": weight[:, self.split :]}
 
@@ -118,43 +70,58 @@ def fit_foresight(
 ) -> ForesightWeights:
     """What was learned of ``data`` of ``hand``. ``seen`` hears of every hundredth update.
 
-    RunError where the weights are no longer finite.
+    InputError for a hand that has no mirror image where half is to be mirrored; RunError where the weights are no
+    longer finite.
     """
-    draws = torch.Generator().manual_seed(seed)
-    n, m = data.chunks.shape[:2]
-    scales = {name: _scale(getattr(data, name)) for name in ("fingers", "chunks")}
-    parts = {name: torch.as_tensor(getattr(data, name)) for name in scales}
-    # One scale for the three axes of a turn: what is foretold must not depend on which of them is called x.
-    size = np.sqrt((data.moved.reshape(n, m, -1, 3).astype(np.float64) ** 2).mean(axis=(0, 1, 3))) + MOVED_FLOOR
-    moved_std, frames = np.repeat(size, 3), FingerFrames(hand)
-    wanted = torch.as_tensor((data.moved / moved_std).astype(np.float32))
+    steps = (data.moved.shape[-1] - 3) // 3
+    batches = Batches(data, config, Mirror(hand, len(looked_at), steps) if config.mirrored else None, seed)
+    frames = FingerFrames(hand)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         widths = (data.fingers.shape[-1], data.chunks.shape[-1], config.width, data.moved.shape[-1])
         net = ForesightNet(*widths, frames)
-    optimiser = torch.optim.AdamW(net.parameters(), lr=config.rate, weight_decay=config.decay)
-    plan = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda k: share_of_rate(k / config.updates))
+    optimisers = _optimisers(net, config)
+    plans = [LambdaLR(each, lambda k: share_of_rate(k / config.updates)) for each in optimisers]
     total = 0.0
     for update in range(1, config.updates + 1):
-        row = torch.randint(n, (config.batch,), generator=draws)
-        column = torch.randint(m, (config.batch,), generator=draws)
-        rows = {"fingers": parts["fingers"][row], "chunks": parts["chunks"][row, column]}
-        read = [((rows[name] - mean) / std).clamp(-CLIP, CLIP) for name, (mean, std) in scales.items()]
-        loss = nn.functional.smooth_l1_loss(net(*read), wanted[row, column])
-        optimiser.zero_grad(set_to_none=True)
+        fingers, chunks, wanted = batches.draw()
+        loss = chosen_loss(net(fingers, chunks) - wanted, batches.beside, config.common)
+        net.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
-        optimiser.step()
-        plan.step()
+        for optimiser, plan in zip(optimisers, plans, strict=True):
+            optimiser.step()
+            plan.step()
         total += float(loss.detach())
         if update % 100 == 0 or update == config.updates:
             if not math.isfinite(total):
                 raise RunError(f"update {update} broke down", where="foresight", right="a lower net.rate")
             seen(update, total / ((update - 1) % 100 + 1))
             total = 0.0
-    arrays = net.arrays() | {"moved_std": np.asarray(moved_std, dtype=np.float64)}
-    for name, (mean, std) in scales.items():
-        arrays |= {f"{name}_mean": _array(mean), f"{name}_std": _array(std)}
-    return ForesightWeights(arrays, looked_at, (data.moved.shape[-1] - 3) // 3, frames)
+    return ForesightWeights(net.arrays() | batches.scales(), looked_at, steps, frames)
+
+
+def chosen_loss(error: torch.Tensor, beside: int, common: float) -> torch.Tensor:
+    """The smooth-L1 loss of ``error`` (rows * beside, width), rows of ``beside`` chunks of one decision each.
+
+    Whom to choose depends on how the chunks of a decision differ, not on what all of them do to the object: so what the
+    errors of a decision have in common counts ``common`` times as much as their differences.
+    """
+    if beside == 1:
+        return smooth_l1_loss(error, torch.zeros_like(error))
+    rows = error.view(-1, beside, error.shape[-1])
+    mean = rows.mean(dim=1, keepdim=True)
+    apart = smooth_l1_loss(rows - mean, torch.zeros_like(rows)) * beside / (beside - 1)
+    return apart + common * smooth_l1_loss(mean, torch.zeros_like(mean))
+
+
+def _optimisers(net: ForesightNet, config: NetConfig) -> list[torch.optim.Optimizer]:
+    """Muon (Jordan et al. 2024) for the layers within, AdamW for the first, the last and all biases."""
+    within = [name for name, p in net.named_parameters() if p.ndim == 2 and not name.startswith(("first", "last"))]
+    inner, others = ([p for n, p in net.named_parameters() if (n in within) == chosen] for chosen in (True, False))
+    return [
+        torch.optim.Muon(inner, lr=config.inner_rate, weight_decay=config.decay),
+        torch.optim.AdamW(others, lr=config.rate, weight_decay=config.decay),
+    ]
 
 
 def foretold(weights: ForesightWeights, data: Told) -> NDArray[np.float32]:
@@ -168,12 +135,6 @@ def explained(weights: ForesightWeights, data: Told) -> float:
     last = slice(3 * weights.steps - 3, 3 * weights.steps)
     true, said = data.moved[..., last], foretold(weights, data)[..., last]
     return float(1.0 - ((said - true) ** 2).sum() / ((true - true.mean(axis=(0, 1))) ** 2).sum())
-
-
-def _scale(rows: NDArray[np.float32]) -> tuple[torch.Tensor, torch.Tensor]:
-    flat = rows.reshape(-1, rows.shape[-1])
-    mean, std = flat.mean(axis=0, dtype=np.float64), flat.std(axis=0, dtype=np.float64) + STD_FLOOR
-    return torch.as_tensor(mean.astype(np.float32)), torch.as_tensor(std.astype(np.float32))
 
 
 def _array(part: Any) -> Array:

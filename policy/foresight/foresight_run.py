@@ -25,8 +25,9 @@ from knuckle.hardware.spec.hands import hand_spec
 from knuckle.policy.collect.collect_command import play_missing
 from knuckle.policy.collect.collection import Collection
 from knuckle.policy.foresight.foresight_config import ForesightConfig
-from knuckle.policy.foresight.foresight_fit import Told, explained, fit_foresight, told
+from knuckle.policy.foresight.foresight_fit import explained, fit_foresight
 from knuckle.policy.foresight.labelling import Labelled, LabelTask, labelled
+from knuckle.policy.foresight.told import Told, told
 from knuckle.policy.learned.chunk_player import chunk_facts
 from knuckle.policy.learned.contact_features import FingerFrames
 from knuckle.policy.learned.foresight_export import export_foresight, require_chunks
@@ -176,7 +177,7 @@ def _labelled(path: Path) -> Labelled:
 
 def _write(path: Path, weights: ForesightWeights, figures: dict[str, float], judged: Told) -> None:
     """Keep what was learned with its figures, and some rows to check an export by."""
-    rows = {f"row_{name}": getattr(judged, name)[:PARITY_ROWS] for name in ("fingers", "chunks")}
+    rows = {f"row_{name}": getattr(judged, name)[:PARITY_ROWS].astype(np.float32) for name in ("fingers", "chunks")}
     facts: dict[str, Any] = {"looked_at": list(weights.looked_at), "steps": weights.steps}
     facts["figures"] = {name: value if np.isfinite(value) else None for name, value in figures.items()}
     write_arrays(path, dict(weights.arrays) | rows, facts, what="the foresight")

@@ -3,7 +3,7 @@
 The same layers read each finger along its own axes, hear its two neighbours twice, and say along the same axes what
 the finger does to the object; turned to the world's axes, the sum of that is how the object moves. So a scene that is
 turned with the hand moves alike, whichever finger is called the first. What does not depend on the chunk is computed
-once.
+once. Weights are numbers of half precision, so the file is half as large; what is computed with them is single.
 
     h_f = elu(W elu(A finger_f + C chunk_f)),  h_f += V elu(U [h_f, h_next, h_previous])  twice,
     moved = sum_f R_f P elu(Q elu(h_f))
@@ -31,10 +31,10 @@ LAYERS = ("second", *(f"{name}_{k}" for k in range(ROUNDS) for name in ("hears",
 
 @dataclass(frozen=True)
 class ForesightWeights:
-    """What was learned: ``arrays`` by name (`array_names`), for chunks told of at the steps ``looked_at``; ``moved``
-    is ``steps`` turns from the beginning (rotation vectors, rad) and the last step's shift (m), world frame.
+    """What was learned: ``arrays`` by name (`array_names`), weights in half precision's numbers.
 
-    ``frames`` are the axes of the hand's fingers.
+    It is for chunks told of at the steps ``looked_at``; ``moved`` is ``steps`` turns from the beginning (rotation
+    vectors, rad) and the last step's shift (m), world frame. ``frames`` are the axes of the hand's fingers.
     """
 
     arrays: Mapping[str, Array]
@@ -99,13 +99,17 @@ def foresight_graph(weights: ForesightWeights) -> bytes:
     }
     constants |= {"to_world": to_world(frames, weights.steps + 1).astype(np.float32)}
     constants |= {"all_fingers": np.array([-1, len(frames.next) * width], dtype=np.int64)}
-    for name, value in weights.arrays.items():
-        value = np.asarray(value, dtype=np.float32)
-        constants[name] = value.T if value.ndim == 2 else value
 
     def add(kind: str, inputs: list[str], output: str, **attributes: Any) -> str:
         nodes.append(helper.make_node(kind, inputs, [output], **attributes))
         return output
+
+    for name, value in weights.arrays.items():
+        if np.ndim(value) == 2:
+            constants[f"{name}_half"] = np.asarray(value, dtype=np.float16).T
+            add("Cast", [f"{name}_half"], name, to=TensorProto.FLOAT)
+        else:
+            constants[name] = np.asarray(value, dtype=np.float32)
 
     def linear(name: str, at: str) -> str:
         return add("Add", [add("MatMul", [at, f"{name}_weight"], f"{name}_on"), f"{name}_bias"], name)

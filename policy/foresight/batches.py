@@ -8,9 +8,9 @@ from numpy.typing import NDArray
 
 from knuckle.hardware.spec.hand_spec import Array
 from knuckle.policy.foresight.foresight_config import NetConfig
-from knuckle.policy.foresight.mirrored import Mirror
 from knuckle.policy.foresight.told import Told
 from knuckle.policy.learned.foresight_graph import CLIP
+from knuckle.policy.learned.mirrored import Mirror
 
 STD_FLOOR, MOVED_FLOOR = 0.02, 1e-4
 SCALED_BY = 20_000

@@ -18,10 +18,10 @@ from knuckle.hardware.spec.hand_spec import Array, HandSpec
 from knuckle.policy.cloning.chunk_fit import share_of_rate
 from knuckle.policy.foresight.batches import Batches
 from knuckle.policy.foresight.foresight_config import NetConfig
-from knuckle.policy.foresight.mirrored import Mirror
 from knuckle.policy.foresight.told import Told
 from knuckle.policy.learned.contact_features import FingerFrames
 from knuckle.policy.learned.foresight_graph import ROUNDS, ForesightWeights, to_world
+from knuckle.policy.learned.mirrored import Mirror
 
 
 class ForesightNet(nn.Module):
@@ -74,8 +74,8 @@ def fit_foresight(
     longer finite.
     """
     steps = (data.moved.shape[-1] - 3) // 3
-    batches = Batches(data, config, Mirror(hand, len(looked_at), steps) if config.mirrored else None, seed)
-    frames = FingerFrames(hand)
+    mirror = Mirror(hand, len(looked_at), steps) if config.mirrored else None
+    batches, frames = Batches(data, config, mirror, seed), FingerFrames(hand)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         widths = (data.fingers.shape[-1], data.chunks.shape[-1], config.width, data.moved.shape[-1])
@@ -97,7 +97,7 @@ def fit_foresight(
                 raise RunError(f"update {update} broke down", where="foresight", right="a lower net.rate")
             seen(update, total / ((update - 1) % 100 + 1))
             total = 0.0
-    return ForesightWeights(net.arrays() | batches.scales(), looked_at, steps, frames)
+    return ForesightWeights(net.arrays() | batches.scales(), looked_at, steps, frames, mirror)
 
 
 def chosen_loss(error: torch.Tensor, beside: int, common: float) -> torch.Tensor:

@@ -32,6 +32,7 @@ from knuckle.policy.learned.chunk_player import chunk_facts
 from knuckle.policy.learned.contact_features import FingerFrames
 from knuckle.policy.learned.foresight_export import export_foresight, require_chunks
 from knuckle.policy.learned.foresight_graph import ForesightWeights, array_names
+from knuckle.policy.learned.mirrored import Mirror
 from knuckle.policy.learned.policy_folder import policy_folder
 
 if TYPE_CHECKING:
@@ -179,6 +180,7 @@ def _write(path: Path, weights: ForesightWeights, figures: dict[str, float], jud
     """Keep what was learned with its figures, and some rows to check an export by."""
     rows = {f"row_{name}": getattr(judged, name)[:PARITY_ROWS].astype(np.float32) for name in ("fingers", "chunks")}
     facts: dict[str, Any] = {"looked_at": list(weights.looked_at), "steps": weights.steps}
+    facts["mirrored"] = weights.mirror is not None
     facts["figures"] = {name: value if np.isfinite(value) else None for name, value in figures.items()}
     write_arrays(path, dict(weights.arrays) | rows, facts, what="the foresight")
 
@@ -187,7 +189,9 @@ def _read(path: Path, hand: HandSpec) -> tuple[ForesightWeights, dict[str, float
     arrays, facts = read_arrays(path, what="the foresight", right=AGAIN)
     try:
         held = {name: np.asarray(arrays[name], dtype=np.float64) for name in array_names()}
-        weights = ForesightWeights(held, tuple(facts["looked_at"]), int(facts["steps"]), FingerFrames(hand))
+        looked_at, steps = tuple(facts["looked_at"]), int(facts["steps"])
+        mirror = Mirror(hand, len(looked_at), steps) if facts["mirrored"] else None
+        weights = ForesightWeights(held, looked_at, steps, FingerFrames(hand), mirror)
         rows = tuple(arrays[f"row_{name}"] for name in ("fingers", "chunks"))
         figures = {name: float(value) for name, value in facts["figures"].items() if value is not None}
     except (KeyError, TypeError, ValueError) as error:

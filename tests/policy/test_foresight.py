@@ -18,7 +18,6 @@ from knuckle.policy.contract import Goal, SceneState
 from knuckle.policy.foresight.foresight_config import NetConfig
 from knuckle.policy.foresight.foresight_fit import chosen_loss, explained, fit_foresight
 from knuckle.policy.foresight.labelling import Labelled, LabellingJudge, labelled
-from knuckle.policy.foresight.mirrored import Mirror, joint_signs
 from knuckle.policy.foresight.told import Told, moved, told
 from knuckle.policy.learned.chunk_judge import ChunkJudge
 from knuckle.policy.learned.contact_features import PER_FINGER, PER_STEP, ContactFeatures, FingerFrames, Scene
@@ -26,6 +25,7 @@ from knuckle.policy.learned.foresight import FORESIGHT, Foresight, open_foresigh
 from knuckle.policy.learned.foresight_export import check_foresight, export_foresight
 from knuckle.policy.learned.foresight_graph import ForesightWeights, foresight_graph
 from knuckle.policy.learned.learned_policy import LearnedPolicy
+from knuckle.policy.learned.mirrored import Mirror, joint_signs
 from knuckle.policy.learned.policy_card import CARD, NETWORK
 from knuckle.policy.learned.policy_folder import TRAINED
 from knuckle.sim.objects import object_shape
@@ -61,13 +61,15 @@ def state_of(scene: Scene, k: int) -> SceneState:
     )
 
 
-def unlearned(seed: int = 0, looked_at: tuple[int, ...] = LOOKED_AT, steps: int = STEPS) -> ForesightWeights:
+def unlearned(
+    seed: int = 0, looked_at: tuple[int, ...] = LOOKED_AT, steps: int = STEPS, mirrored: bool = False
+) -> ForesightWeights:
     """A network that nobody taught."""
     rng = np.random.default_rng(seed)
     n, out = 40, 3 * steps + 3
     rows = [(n, 3, PER_FINGER), (n, 2, 3, PER_STEP * len(looked_at)), (n, 2, out)]
     data = Told(*(rng.standard_normal(shape).astype(np.float32) for shape in rows))
-    return fit_foresight(data, HAND, replace(NET, updates=3), looked_at, seed=seed)
+    return fit_foresight(data, HAND, replace(NET, updates=3, mirrored=mirrored), looked_at, seed=seed)
 
 
 def opened(folder: Path, weights: ForesightWeights) -> Foresight:
@@ -145,8 +147,11 @@ def test_what_a_chunk_would_press_is_how_deep_its_fingers_come_into_the_object()
     assert 0.05 < (depth > 0.0).mean() < 0.95
 
 
-def test_the_file_foretells_what_numpy_does_and_a_file_of_other_weights_is_found_out(tmp_path: Path) -> None:
-    weights, scene = unlearned(), states(3)
+@pytest.mark.parametrize("mirrored", [False, True])
+def test_the_file_foretells_what_numpy_does_and_a_file_of_other_weights_is_found_out(
+    tmp_path: Path, mirrored: bool
+) -> None:
+    weights, scene = unlearned(mirrored=mirrored), states(3)
     chunks = some_chunks(scene, 7)
     foresight, seen = opened(tmp_path, weights), ContactFeatures(HAND, SHAPE, LOOKED_AT)(scene, chunks)
     for k in range(3):
@@ -238,6 +243,17 @@ def test_what_is_told_of_a_scene_in_the_mirror_is_the_mirror_image_of_what_is_to
     # Normals are differences to one side, so they differ by a few thousandths; a wrong sign would by much more.
     np.testing.assert_allclose(seen[0], fingers[:, mirror.places] * mirror.finger_sign + mirror.finger_shift, atol=0.02)
     np.testing.assert_allclose(seen[1], steps[:, :, mirror.places] * mirror.chunk_sign, atol=0.02)
+
+
+def test_who_looks_into_the_mirror_foretells_of_a_mirrored_scene_the_mirror_image() -> None:
+    weights, rng = unlearned(mirrored=True), np.random.default_rng(3)
+    mirror = weights.mirror
+    assert mirror is not None
+    fingers, chunks = rng.standard_normal((3, PER_FINGER)), rng.standard_normal((5, 3, PER_STEP * len(LOOKED_AT)))
+    straight, image = weights.moved(fingers, chunks), weights.moved(*mirror.seen(fingers, chunks))
+    np.testing.assert_allclose(image, straight @ mirror.moved, atol=1e-6)
+    blind = unlearned(mirrored=False)
+    assert np.abs(blind.moved(*mirror.seen(fingers, chunks)) - blind.moved(fingers, chunks) @ mirror.moved).max() > 1e-2
 
 
 def test_in_the_mirror_physics_does_the_mirror_image_of_what_it_does() -> None:

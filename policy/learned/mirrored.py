@@ -9,6 +9,8 @@ second number, and of a turn, a spin or a lever's moment the first and the third
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -46,6 +48,12 @@ class Mirror:
         moment, vector = (turn @ np.diag(signs) @ turn.T for signs in (MOMENT, VECTOR))
         self.moved: Array = np.kron(np.eye(steps + 1), moment.T)
         self.moved[-3:, -3:] = vector.T
+
+    def seen(self, fingers: NDArray[Any], chunks: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Fingers (..., G, PER_FINGER) and chunks (..., G, F), as they are told, in the mirror."""
+        return fingers[..., self.places, :] * self.finger_sign + self.finger_shift, (
+            chunks[..., self.places, :] * self.chunk_sign
+        )
 
 
 def joint_signs(hand: HandSpec) -> Array:

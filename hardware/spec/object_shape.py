@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
 from knuckle.core import rotations
 from knuckle.hardware.spec.hand_spec import Array, HandSpec, Link, Primitive
 from knuckle.hardware.spec.link_cloud import link_cloud
-from knuckle.hardware.spec.primitive_distance import signed_distance
+from knuckle.hardware.spec.primitive_distance import PrimitiveDistances
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,11 @@ class ObjectShape:
 
     def distance(self, points: Array) -> Array:
         """Signed distance in m (...) from ``points`` (..., 3), object frame, to the surface (exact outside)."""
-        return np.asarray(np.min([signed_distance(p, points) for p in self.primitives], axis=0))
+        return self._distances(points)
+
+    @cached_property
+    def _distances(self) -> PrimitiveDistances:
+        return PrimitiveDistances(self.primitives)
 
     def cloud(self, n: int, seed: int = 0) -> Array:
         """``n`` points (n, 3) on the outer surface, object frame, uniform by area, the same for the same seed."""

@@ -58,7 +58,9 @@ class NetConfig:
 class UseConfig:
     """How a policy chooses by it."""
 
-    drawn: int = setting(48, "chunks drawn at once, of which the foretold best is gone for", low=2, high=512)
+    drawn: int = setting(36, "chunks drawn at once, of which the foretold best is gone for", low=2, high=512)
+    kept: int = setting(0, "of those, the best that simulation then chooses from; 0: there is none", low=0, high=512)
+    euler: int = setting(0, "steps from noise to a chunk, a divisor of the source's; 0: as many", low=0, high=50)
     executed: int = setting(4, "postures that are gone for before the next chunks are drawn", low=1, high=60)
 
 

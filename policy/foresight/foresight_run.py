@@ -11,7 +11,7 @@ Whatever is there already is not done again, so the same command goes on after a
 from __future__ import annotations
 
 import time
-from dataclasses import replace
+from dataclasses import asdict, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,9 +28,10 @@ from knuckle.policy.foresight.foresight_config import ForesightConfig
 from knuckle.policy.foresight.foresight_fit import explained, fit_foresight
 from knuckle.policy.foresight.labelling import Labelled, LabelTask, labelled
 from knuckle.policy.foresight.told import Told, told
+from knuckle.policy.learned.chunk_file import require_divisor
 from knuckle.policy.learned.chunk_player import chunk_facts
 from knuckle.policy.learned.contact_features import FingerFrames
-from knuckle.policy.learned.foresight_export import export_foresight, require_chunks
+from knuckle.policy.learned.foresight_export import Use, export_foresight, require_chunks
 from knuckle.policy.learned.foresight_graph import ForesightWeights, array_names
 from knuckle.policy.learned.mirrored import Mirror
 from knuckle.policy.learned.policy_folder import policy_folder
@@ -62,6 +63,8 @@ class ForesightRun:
         if max(self.looked_at) >= steps:
             what = f"step {max(self.looked_at)} of chunks of which {steps} are foreseen is looked at"
             raise InputError(what, where="--set net.looked_at", right=f"{steps - 1} at most")
+        if config.use.euler:
+            require_divisor(config.use.euler, facts.euler, where="--set use.euler")
 
     def wanted(self, k: int) -> int:
         """How many episodes round ``k`` labels."""
@@ -103,8 +106,7 @@ class ForesightRun:
                 self.hand,
                 self.source,
                 weights,
-                drawn=self.config.use.drawn,
-                executed=self.config.use.executed,
+                use=Use(**asdict(self.config.use)),
                 observed=observed,
                 training=facts,
                 data=f"what chunks do at {figures['decisions']:.0f} decisions, by simulation",

@@ -106,7 +106,10 @@ def learn(run: ForesightRun, console: Console, *, jobs: int, minutes: float) -> 
 
 
 def _begin(path: Path, config: ForesightConfig) -> None:
-    """Note the settings of a new run; InputError where those of another run are here."""
+    """Note the settings of a new run; InputError where those of another run are here.
+
+    Only how what is learned is used may be another: the policy is written anew each time.
+    """
     from knuckle.core.figures import write_text
 
     wanted = json.loads(json.dumps(config.facts()))
@@ -119,7 +122,7 @@ def _begin(path: Path, config: ForesightConfig) -> None:
                 f"the settings cannot be read ({error})", where=str(path), right="another --run"
             ) from error
         for name, value in _flat(wanted).items():
-            if known.get(name) != value:
+            if known.get(name) != value and not name.startswith("use."):
                 what = f"the run here has {name} {known.get(name)}, not {value}"
                 raise InputError(what, where=str(path.parent), right="the same settings, or another --run")
     write_text(path, json.dumps(wanted, indent=2) + "\n")

@@ -95,13 +95,13 @@ class ContactFeatures:
         """Of ``chunks`` (d, n, steps, dof), rad, from each state of ``scene``: the fingers (d, G, PER_FINGER), and what
         the chunks do (d, n, G, PER_STEP times the steps that are looked at)."""
         inverse = rotations.conjugate(scene.quaternion)
-        touch = self._touch(scene, inverse)
+        touch = self._touch(scene)
         fingers = np.concatenate([self._of_fingers(scene, touch), self._of_object(scene, inverse, touch)], axis=-1)
-        return fingers, self._of_steps(scene, inverse, chunks[:, :, self.looked_at], touch)
+        return fingers, self._of_steps(scene, chunks[:, :, self.looked_at], touch)
 
-    def _touch(self, scene: Scene, inverse: Array) -> _Touch:
+    def _touch(self, scene: Scene) -> _Touch:
         axis, ahead = self._axis_points(scene.q), self._axis_points(scene.q + DIFFERENCE_S * scene.dq)
-        seen = rotations.rotate(inverse[:, None, None], axis - scene.position[:, None, None])
+        seen = _into_object(scene, axis)
         nearest = np.asarray(self.shape.distance(seen)).argmin(axis=-1)[..., None, None]
         point, there, later = (np.take_along_axis(a, nearest, axis=2)[:, :, 0] for a in (axis, seen, ahead))
         gap, normal = self._surface(there)
@@ -176,11 +176,11 @@ class ContactFeatures:
             axis=-1,
         )
 
-    def _of_steps(self, scene: Scene, inverse: Array, chunks: Array, touch: _Touch) -> Array:
+    def _of_steps(self, scene: Scene, chunks: Array, touch: _Touch) -> Array:
         """Where the postures would bring each finger, the object standing still (d, n, G, PER_STEP * steps)."""
         d, n, steps, dof = chunks.shape
         axis = self._axis_points(chunks.reshape(d, n * steps, dof))
-        seen = rotations.rotate(inverse[:, None, None, None], axis - scene.position[:, None, None, None])
+        seen = _into_object(scene, axis)
         gap = np.asarray(self.shape.distance(seen)).min(axis=-1)[..., None] - self._radius
         moved = np.take_along_axis(axis, touch.nearest[:, None], axis=3)[..., 0, :] - touch.point[:, None]
         moved, tip = self._told(moved), self._told(axis[..., 0, :] - touch.tip[:, None])
@@ -208,7 +208,7 @@ class ContactFeatures:
 
     def _told(self, vectors: Array) -> Array:
         """``vectors`` (..., G, 3) of the world along the axes of each finger."""
-        return rotations.rotate(self.frames.to_finger, vectors)
+        return np.asarray(np.einsum("...gi,gij->...gj", vectors, self.frames.matrices))
 
     def _by_finger(self, joints: Array) -> Array:
         """``joints`` (..., dof) by finger (..., G, joints of one)."""
@@ -222,8 +222,15 @@ class ContactFeatures:
 
     def _surface(self, points: Array) -> tuple[Array, Array]:
         """The gap (d, G) between a finger about ``points`` (d, G, 3) and the surface, m, and the outward normal."""
-        gap, step = np.asarray(self.shape.distance(points)), 1e-4
-        slopes = [np.asarray(self.shape.distance(points + step * axis)) - gap for axis in np.eye(3)]
-        normal = np.stack(slopes, axis=-1) / step
+        step = 1e-4
+        beside = np.concatenate([np.zeros((1, 3)), step * np.eye(3)])
+        near = self.shape.distance(points[..., None, :] + beside)
+        gap, normal = near[..., 0], (near[..., 1:] - near[..., :1]) / step
         # Between two primitives the slope is no unit vector; a short one says that there is no one normal.
         return gap - self._radius, normal / np.maximum(np.linalg.norm(normal, axis=-1, keepdims=True), 0.3)
+
+
+def _into_object(scene: Scene, points: Array) -> Array:
+    """``points`` (d, ..., 3) of the world in the frame of the object of each scene."""
+    rows = points.reshape(len(points), -1, 3) - scene.position[:, None]
+    return np.asarray((rows @ rotations.to_matrix(scene.quaternion)).reshape(points.shape))

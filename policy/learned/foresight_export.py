@@ -6,7 +6,7 @@ import hashlib
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +17,26 @@ from knuckle.core import cards
 from knuckle.core.cards import Card
 from knuckle.core.errors import InputError, RunError
 from knuckle.hardware.spec.hand_spec import HandSpec
-from knuckle.policy.learned.chunk_player import BY_FORESIGHT, chunk_facts
+from knuckle.policy.learned.chunk_file import with_euler_steps
+from knuckle.policy.learned.chunk_player import BY_FORESIGHT, SIFTED, chunk_facts
 from knuckle.policy.learned.foresight import FORESIGHT, open_foresight
 from knuckle.policy.learned.foresight_graph import ForesightWeights, foresight_graph
 from knuckle.policy.learned.policy_card import CARD, NETWORK, read_card
 
 TOLERANCE = 1e-3
 """How far a foretold turn, rad, or shift, m, of the file may be from numpy's; both are float32."""
+
+
+@dataclass(frozen=True)
+class Use:
+    """How a policy chooses: of ``drawn`` chunks, drawn in ``euler`` steps (0: as the source does), simulation chooses
+    among the ``kept`` that are foretold to be best (0: there is none), and ``executed`` postures are gone for."""
+
+    drawn: int
+    executed: int
+    kept: int = 0
+    euler: int = 0
+
 
 Rows = tuple[NDArray[np.float32], NDArray[np.float32]]
 """Fingers (n, G, F') and chunks (n, m, G, F) of decisions, as the network reads them."""
@@ -35,26 +48,28 @@ def export_foresight(
     source: Path,
     weights: ForesightWeights,
     *,
-    drawn: int,
-    executed: int,
+    use: Use,
     observed: Rows,
     training: Mapping[str, Any],
     data: str,
     name: str = "foreseen",
 ) -> Card:
-    """Write to ``folder`` the policy of chunks in ``source`` with ``weights`` as judge of ``drawn`` chunks at once.
+    """Write to ``folder`` the policy of chunks in ``source`` with ``weights`` as its judge, used as ``use`` says.
 
     Parity is checked on ``observed``. The card is written last: it vouches for the rest. InputError where ``source`` is
     no policy of chunks; RunError where the export differs, or cannot be written.
     """
     card = require_chunks(source, hand)
     chunk = asdict(chunk_facts(card.config["chunk"], str(source)))
-    chunk |= {"judged": drawn, "executed": executed, "foreseen": weights.steps, "judge": BY_FORESIGHT}
+    chunk |= {"judged": use.drawn, "executed": use.executed, "foreseen": weights.steps, "kept": use.kept}
+    chunk |= {"judge": SIFTED if use.kept else BY_FORESIGHT, "euler": use.euler or chunk["euler"]}
     chunk_facts(chunk, str(folder))
-    network = foresight_graph(weights)
+    network, drawing = foresight_graph(weights), (source / NETWORK).read_bytes()
+    if use.euler:
+        drawing = with_euler_steps(source / NETWORK, hand, use.euler)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with _in_place(folder / NETWORK, (source / NETWORK).read_bytes()):
+        with _in_place(folder / NETWORK, drawing):
             pass
         with _in_place(folder / FORESIGHT, network) as partial:
             parity = check_foresight(partial, weights, observed)
@@ -69,6 +84,7 @@ def export_foresight(
         data=f"{card.data}; {data}",
         config=dict(card.config) | {"chunk": chunk, "foresight": told},
         scores={},
+        sha256=hashlib.sha256(drawing).hexdigest(),
     )
     cards.save(written, folder / CARD)
     return written

@@ -85,6 +85,16 @@ def test_another_setting_in_the_same_folder_is_refused_and_nothing_changes(whole
     assert before == {path: path.stat().st_mtime_ns for path in whole.rglob("*")}
 
 
+def test_what_was_learned_is_used_otherwise_without_learning_again(whole: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(whole, run)
+    learned = (run / "foresight-01.safetensors").read_bytes()
+    assert train(run, small=SMALL.replace("use.drawn=8", "use.drawn=9,use.kept=2,use.euler=2")) == 0
+    chunk = json.loads((run / "policy" / "card.json").read_text())["config"]["chunk"]
+    assert (chunk["judged"], chunk["kept"], chunk["euler"], chunk["judge"]) == (9, 2, 2, "sifted")
+    assert (run / "foresight-01.safetensors").read_bytes() == learned
+
+
 def test_time_that_is_up_leaves_what_was_labelled_and_says_how_to_go_on(tmp_path: Path, capsys: Said) -> None:
     assert train(tmp_path / "run", "--minutes", "0.0001") == 0
     assert "round 0 is not complete: the same command goes on with it" in " ".join(capsys.readouterr().out.split())
@@ -102,6 +112,7 @@ def test_time_that_is_up_leaves_what_was_labelled_and_says_how_to_go_on(tmp_path
         (["--set", "net.widht=3"], "did you mean 'width'?"),
         (["--set", "nets.width=3"], "unknown part 'nets'"),
         (["--set", "label.rungs=60+95"], "unknown rung '95'"),
+        (["--set", "use.euler=3"], "3 Euler steps of a network of chunks written for 4"),
         (["--set", "use.drawn=1"], "--set use drawn: 1 is out of range"),
     ],
 )

@@ -80,6 +80,16 @@ def fit_foresight(
         torch.manual_seed(seed)
         widths = (data.fingers.shape[-1], data.chunks.shape[-1], config.width, data.moved.shape[-1])
         net = ForesightNet(*widths, frames)
+    # A far tail of ELU is a denormal number, for which a processor takes many times as long.
+    torch.set_flush_denormal(True)
+    try:
+        _learn(net, batches, config, seen)
+    finally:
+        torch.set_flush_denormal(False)
+    return ForesightWeights(net.arrays() | batches.scales(), looked_at, steps, frames, mirror)
+
+
+def _learn(net: ForesightNet, batches: Batches, config: NetConfig, seen: Callable[[int, float], None]) -> None:
     optimisers = _optimisers(net, config)
     plans = [LambdaLR(each, lambda k: share_of_rate(k / config.updates)) for each in optimisers]
     total = 0.0
@@ -97,7 +107,6 @@ def fit_foresight(
                 raise RunError(f"update {update} broke down", where="foresight", right="a lower net.rate")
             seen(update, total / ((update - 1) % 100 + 1))
             total = 0.0
-    return ForesightWeights(net.arrays() | batches.scales(), looked_at, steps, frames, mirror)
 
 
 def chosen_loss(error: torch.Tensor, beside: int, common: float) -> torch.Tensor:
@@ -132,9 +141,25 @@ def foretold(weights: ForesightWeights, data: Told) -> NDArray[np.float32]:
 
 def explained(weights: ForesightWeights, data: Told) -> float:
     """The share of the last turn's variance that is foretold of ``data``, 1 at best."""
+    true, said = _last_turns(weights, data)
+    return _share(said, true, true.mean(axis=(0, 1)))
+
+
+def told_apart(weights: ForesightWeights, data: Told) -> float:
+    """The same of how the last turns of a decision's chunks differ from their mean: what there is to choose by."""
+    true, said = (turns - turns.mean(axis=1, keepdims=True) for turns in _last_turns(weights, data))
+    return _share(said, true, np.zeros(3))
+
+
+def _last_turns(weights: ForesightWeights, data: Told) -> tuple[Array, Array]:
+    """The last turns (n, m, 3) as they were and as they are foretold."""
     last = slice(3 * weights.steps - 3, 3 * weights.steps)
-    true, said = data.moved[..., last], foretold(weights, data)[..., last]
-    return float(1.0 - ((said - true) ** 2).sum() / ((true - true.mean(axis=(0, 1))) ** 2).sum())
+    true, said = (rows[..., last].astype(np.float64) for rows in (data.moved, foretold(weights, data)))
+    return true, said
+
+
+def _share(said: Array, true: Array, middle: Array) -> float:
+    return float(1.0 - ((said - true) ** 2).sum() / ((true - middle) ** 2).sum())
 
 
 def _array(part: Any) -> Array:

@@ -25,7 +25,7 @@ from knuckle.hardware.spec.hands import hand_spec
 from knuckle.policy.collect.collect_command import play_missing
 from knuckle.policy.collect.collection import Collection
 from knuckle.policy.foresight.foresight_config import ForesightConfig
-from knuckle.policy.foresight.foresight_fit import explained, fit_foresight
+from knuckle.policy.foresight.foresight_fit import explained, fit_foresight, told_apart
 from knuckle.policy.foresight.labelling import Labelled, LabelTask, labelled
 from knuckle.policy.foresight.told import Told, told
 from knuckle.policy.learned.chunk_file import require_divisor
@@ -156,6 +156,7 @@ class ForesightRun:
             "episodes": float(len(episodes)),
             "decisions": float(sum(len(e.goal) for e in episodes)),
             "explained": explained(weights, judged),
+            "told_apart": told_apart(weights, judged),
             "label_cpu_s": sum(float(e.facts["cpu_s"]) for e in episodes),
             "fit_cpu_s": time.process_time() - used,
             "succeeded": float(np.mean([e.facts["succeeded"] for e in own])) if own else float("nan"),

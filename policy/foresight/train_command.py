@@ -97,8 +97,8 @@ def learn(run: ForesightRun, console: Console, *, jobs: int, minutes: float) -> 
         hours = (figures["label_cpu_s"] + figures["fit_cpu_s"]) / 3600
         console.print(
             f"round {k}: {figures['episodes']:.0f} episodes, {figures['decisions']:.0f} decisions, "
-            f"{figures['explained']:.0%} of the turns foretold on episodes held back, {hours:.2f} CPU-hours with "
-            f"labelling; policy in {run.policy}",
+            f"{figures['explained']:.0%} of the turns and {figures['told_apart']:.0%} of how they differ within a "
+            f"decision foretold on episodes held back, {hours:.2f} CPU-hours with labelling; policy in {run.policy}",
             soft_wrap=True,
             highlight=False,
         )

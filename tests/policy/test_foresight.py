@@ -16,7 +16,7 @@ from knuckle.hardware.spec.hands import hand_spec
 from knuckle.hardware.spec.tip_kinematics import TipKinematics
 from knuckle.policy.contract import Goal, SceneState
 from knuckle.policy.foresight.foresight_config import NetConfig
-from knuckle.policy.foresight.foresight_fit import chosen_loss, explained, fit_foresight
+from knuckle.policy.foresight.foresight_fit import chosen_loss, explained, fit_foresight, told_apart
 from knuckle.policy.foresight.labelling import Labelled, LabellingJudge, labelled
 from knuckle.policy.foresight.told import Told, moved, told
 from knuckle.policy.learned.chunk_judge import ChunkJudge
@@ -325,6 +325,16 @@ def test_who_learns_with_the_mirror_knows_what_it_saw_in_the_mirror_only() -> No
         said = np.concatenate([weights.moved(flipped[0][k], flipped[1][k])[None] for k in range(100)])
         error.append(np.abs(said - flipped[2][:100])[..., 3:].mean() / np.abs(flipped[2])[..., 3:].mean())
     assert error[1] < 0.3 * error[0]
+
+
+def test_what_all_chunks_of_a_decision_do_alike_is_explained_but_not_told_apart() -> None:
+    weights, rng = unlearned(), np.random.default_rng(2)
+    rows = rng.standard_normal((40, 3, PER_FINGER)), rng.standard_normal((40, 2, 3, PER_STEP * len(LOOKED_AT)))
+    said = np.stack([weights.moved(rows[0][k], rows[1][k]) for k in range(40)])
+    true = Told(rows[0].astype("f2"), rows[1].astype("f2"), said.astype("f4"))
+    assert explained(weights, true) > 0.99 and told_apart(weights, true) > 0.99
+    alike = Told(true.fingers, true.chunks, (said + 5.0 * rng.standard_normal((40, 1, said.shape[-1]))).astype("f4"))
+    assert explained(weights, alike) < 0.5 and told_apart(weights, alike) > 0.99
 
 
 def test_what_the_chunks_of_a_decision_have_in_common_counts_less_than_how_they_differ() -> None:

@@ -30,9 +30,9 @@ class LabelConfig:
 class NetConfig:
     """The network that foretells, and how it is learned."""
 
-    width: int = setting(152, "units of a finger", low=1, high=4096)
+    width: int = setting(192, "units of a finger", low=1, high=4096)
     looked_at: str = setting("1+3+5", "steps of a chunk that the network is told of, the first one 0")
-    updates: int = setting(14000, "gradient steps of the last round", low=1, high=10_000_000)
+    updates: int = setting(24000, "gradient steps of the last round", low=1, high=10_000_000)
     updates_before: int = setting(4000, "gradient steps of each round before it", low=1, high=10_000_000)
     batch: int = setting(1024, "chunks of a gradient", low=2, high=1_000_000)
     beside: int = setting(4, "chunks of one decision in a gradient", low=1, high=64)
@@ -58,8 +58,7 @@ class NetConfig:
 class UseConfig:
     """How a policy chooses by it."""
 
-    drawn: int = setting(36, "chunks drawn at once, of which the foretold best is gone for", low=2, high=512)
-    kept: int = setting(0, "of those, the best that simulation then chooses from; 0: there is none", low=0, high=512)
+    drawn: int = setting(48, "chunks drawn at once, of which the foretold best is gone for", low=2, high=512)
     euler: int = setting(0, "steps from noise to a chunk, a divisor of the source's; 0: as many", low=0, high=50)
     executed: int = setting(4, "postures that are gone for before the next chunks are drawn", low=1, high=60)
 

@@ -42,11 +42,6 @@ class ChunkJudge:
         later, position = self._seen(way)
         return int(left[np.argmin(chunk_costs(np.concatenate([angles[left], later], axis=1), position))])
 
-    def costs(self, state: SceneState, chunks: Array, smoothed: Array) -> Array:
-        """What each of ``chunks`` (n, length, dof) costs (n,), none given up."""
-        position, quaternion = self.ways(state, chunks, smoothed)
-        return chunk_costs(rotations.angle_between(quaternion, self.goal), position[:, -1])
-
     def ways(self, state: SceneState, chunks: Array, smoothed: Array) -> tuple[Array, Array]:
         """Where each of ``chunks`` leads, none given up: positions (n, length, 3), m, and quaternions (n, length, 4) of
         the object."""

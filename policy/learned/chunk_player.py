@@ -15,9 +15,9 @@ from knuckle.hardware.spec.action_map import ActionMap
 from knuckle.hardware.spec.hand_spec import Array
 from knuckle.policy.contract import SceneState
 
-BY_SIMULATION, BY_FORESIGHT, SIFTED = "simulation", "foresight", "sifted"
-JUDGES = (BY_SIMULATION, BY_FORESIGHT, SIFTED)
-"""Who can say which chunk is the best: `ChunkJudge`, `Foresight`, `SiftedJudge`."""
+BY_SIMULATION, BY_FORESIGHT = "simulation", "foresight"
+JUDGES = (BY_SIMULATION, BY_FORESIGHT)
+"""Who can say which chunk is the best: `ChunkJudge`, `Foresight`."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,6 @@ class ChunkFacts:
     )
     foreseen: int = setting(0, "postures of a chunk by which it is judged, 0: all", low=0, high=60)
     judge: str = setting(BY_SIMULATION, "what foretells where a chunk leads", choices=JUDGES)
-    kept: int = setting(0, "chunks that foresight leaves to simulation, where one sifts for the other", low=0, high=512)
 
 
 def chunk_facts(given: Any, where: str) -> ChunkFacts:
@@ -46,9 +45,6 @@ def chunk_facts(given: Any, where: str) -> ChunkFacts:
     if facts.foreseen > facts.length:
         what = f"{facts.foreseen} postures of a chunk of {facts.length} are to be judged"
         raise InputError(what, where=f"{where}: chunk", right=f"{facts.length} at most")
-    if (facts.judge == SIFTED) != (facts.kept > 0):
-        what = f"{facts.kept} chunks are kept for simulation by the judge '{facts.judge}'"
-        raise InputError(what, where=f"{where}: chunk", right=f"1 or more by '{SIFTED}', 0 by the others")
     return facts
 
 

@@ -18,7 +18,7 @@ from knuckle.core.cards import Card
 from knuckle.core.errors import InputError, RunError
 from knuckle.hardware.spec.hand_spec import HandSpec
 from knuckle.policy.learned.chunk_file import with_euler_steps
-from knuckle.policy.learned.chunk_player import BY_FORESIGHT, SIFTED, chunk_facts
+from knuckle.policy.learned.chunk_player import BY_FORESIGHT, chunk_facts
 from knuckle.policy.learned.foresight import FORESIGHT, open_foresight
 from knuckle.policy.learned.foresight_graph import ForesightWeights, foresight_graph
 from knuckle.policy.learned.policy_card import CARD, NETWORK, read_card
@@ -29,12 +29,11 @@ TOLERANCE = 1e-3
 
 @dataclass(frozen=True)
 class Use:
-    """How a policy chooses: of ``drawn`` chunks, drawn in ``euler`` steps (0: as the source does), simulation chooses
-    among the ``kept`` that are foretold to be best (0: there is none), and ``executed`` postures are gone for."""
+    """How a policy chooses among ``drawn`` chunks, drawn in ``euler`` steps (0: as the source does), of which
+    ``executed`` postures are gone for."""
 
     drawn: int
     executed: int
-    kept: int = 0
     euler: int = 0
 
 
@@ -61,8 +60,8 @@ def export_foresight(
     """
     card = require_chunks(source, hand)
     chunk = asdict(chunk_facts(card.config["chunk"], str(source)))
-    chunk |= {"judged": use.drawn, "executed": use.executed, "foreseen": weights.steps, "kept": use.kept}
-    chunk |= {"judge": SIFTED if use.kept else BY_FORESIGHT, "euler": use.euler or chunk["euler"]}
+    chunk |= {"judged": use.drawn, "executed": use.executed, "foreseen": weights.steps, "judge": BY_FORESIGHT}
+    chunk["euler"] = use.euler or chunk["euler"]
     chunk_facts(chunk, str(folder))
     network, drawing = foresight_graph(weights), (source / NETWORK).read_bytes()
     if use.euler:

@@ -16,8 +16,6 @@ from knuckle.policy.contract import Goal, PolicySpec, SceneState
 from knuckle.policy.goal_check import check_goal
 from knuckle.policy.learned.chunk_player import (
     BY_FORESIGHT,
-    SIFTED,
-    ChunkFacts,
     ChunkPlayer,
     GoalJudge,
     chunk_facts,
@@ -57,7 +55,7 @@ class LearnedPolicy:
             facts = chunk_facts(self.card.config["chunk"], str(folder))
             self._session = open_chunks(path, width, hand.dof, facts)
             self._chunks = ChunkPlayer(self._session, facts, self._chart, rng or np.random.default_rng(0))
-            self._judges = judges or self._judges_of(facts)
+            self._judges = judges or self._judges_of(facts.judge)
             first = run_chunks(self._session, np.zeros((1, width)), np.zeros((1, facts.length, hand.dof)))
         else:
             self._session = open_network(path, width, hand.dof)
@@ -149,15 +147,14 @@ class LearnedPolicy:
         if self._chunks is not None:
             self._chunks.judge = self._judge
 
-    def _judges_of(self, facts: ChunkFacts) -> Judges:
-        """Who judges chunks by the card: a simulation, the network beside the policy's, or one after the other."""
-        if facts.judge not in (BY_FORESIGHT, SIFTED):
-            return partial(_simulated, self.hand)
-        foretell = foresights(self.hand, self.folder, self.card.config)
-        return foretell if facts.judge == BY_FORESIGHT else partial(_sifted, self.hand, foretell, facts.kept)
+    def _judges_of(self, kind: str) -> Judges:
+        """Who judges chunks by the card: a simulation, or the network beside the policy's."""
+        if kind == BY_FORESIGHT:
+            return foresights(self.hand, self.folder, self.card.config)
+        return partial(_simulated, self.hand)
 
 
-def foresights(hand: HandSpec, folder: Path, config: Mapping[str, Any]) -> Callable[[str], Foresight]:
+def foresights(hand: HandSpec, folder: Path, config: Mapping[str, Any]) -> Judges:
     """Judges that ask the network in ``folder``, by the ``config`` of its card; InputError where it cannot be used."""
     facts = foresight_facts(config, str(folder))
     session = open_foresight(folder / FORESIGHT, facts.looked_at, facts.steps)
@@ -169,13 +166,6 @@ def _simulated(hand: HandSpec, object_name: str) -> GoalJudge:
     from knuckle.policy.learned.chunk_judge import ChunkJudge
 
     return ChunkJudge(hand, object_name)
-
-
-def _sifted(hand: HandSpec, foretell: Callable[[str], Foresight], kept: int, object_name: str) -> GoalJudge:
-    from knuckle.policy.learned.chunk_judge import ChunkJudge
-    from knuckle.policy.learned.sifted_judge import SiftedJudge
-
-    return SiftedJudge(foretell(object_name), ChunkJudge(hand, object_name), kept)
 
 
 def _finite(state: SceneState) -> bool:

@@ -28,7 +28,6 @@ from knuckle.policy.learned.learned_policy import LearnedPolicy
 from knuckle.policy.learned.mirrored import Mirror, joint_signs
 from knuckle.policy.learned.policy_card import CARD, NETWORK, read_card
 from knuckle.policy.learned.policy_folder import TRAINED
-from knuckle.policy.learned.sifted_judge import SiftedJudge
 from knuckle.sim.objects import object_shape
 from knuckle.sim.reorient.hand_symmetry import HandSymmetry
 
@@ -80,14 +79,14 @@ def opened(folder: Path, weights: ForesightWeights) -> Foresight:
     return Foresight(HAND, "truck", session, weights.looked_at, weights.steps)
 
 
-def deployed(folder: Path, drawn: int = 20, kept: int = 0, euler: int = 0) -> Path:
+def deployed(folder: Path, drawn: int = 20, euler: int = 0) -> Path:
     """`reorient-chunks` with a judge that nobody taught."""
     scene = states(4)
     seen = ContactFeatures(HAND, SHAPE, (1, 3, 5))(scene, np.repeat(some_chunks(scene, 3), 2, axis=2))
     observed = tuple(np.asarray(part, dtype=np.float32) for part in seen)
     weights = unlearned(looked_at=(1, 3, 5), steps=6)
     export_foresight(
-        folder, HAND, CHUNKS, weights, use=Use(drawn, 4, kept, euler), observed=observed, training={}, data="none"
+        folder, HAND, CHUNKS, weights, use=Use(drawn, 4, euler), observed=observed, training={}, data="none"
     )  # type: ignore[arg-type]
     return folder
 
@@ -180,27 +179,9 @@ def test_the_chunk_that_is_foretold_to_turn_the_object_to_the_goal_is_chosen(tmp
         assert foresight(state, chunks, smoothed) == int(np.argmin(wanted))
 
 
-def test_of_what_foresight_leaves_simulation_chooses_the_best(tmp_path: Path) -> None:
-    foresight, simulation, scene = opened(tmp_path, unlearned()), ChunkJudge(HAND, "truck"), states(1, 5)
-    judge = SiftedJudge(foresight, simulation, 4)
-    judge.goal = np.array([0.0, 1.0, 0.0, 0.0])
-    state, chunks, smoothed = state_of(scene, 0), some_chunks(scene, 15)[0], scene.smoothed[0]
-    foretold, carried_out = (by.costs(state, chunks, smoothed) for by in (foresight, simulation))
-    left = np.argsort(foretold)[:4]
-    assert judge(state, chunks, smoothed) == left[np.argmin(carried_out[left])]
-    assert judge(state, chunks, smoothed) != np.argmin(carried_out)  # for the best of all was sifted out
-    alone = SiftedJudge(foresight, simulation, 15)
-    assert alone(state, chunks, smoothed) == np.argmin(carried_out)
-    judge.close()
-
-
-def test_a_policy_that_sifts_is_deployed_with_fewer_euler_steps_and_moves_the_hand(tmp_path: Path) -> None:
-    card = read_card(deployed(tmp_path, kept=3, euler=2), HAND)
-    assert (card.config["chunk"]["judge"], card.config["chunk"]["kept"], card.config["chunk"]["euler"]) == (
-        "sifted",
-        3,
-        2,
-    )
+def test_a_policy_is_deployed_with_fewer_euler_steps_than_its_source_and_moves_the_hand(tmp_path: Path) -> None:
+    card = read_card(deployed(tmp_path, euler=2), HAND)
+    assert [card.config["chunk"][name] for name in ("judge", "euler")] == ["foresight", 2]
     policy = LearnedPolicy(HAND, tmp_path, np.random.default_rng(0))
     policy.reset(Goal("truck", np.array([0.0, 1.0, 0.0, 0.0])))
     action, _ = policy.act(state_of(states(1), 0))
@@ -443,8 +424,6 @@ def spoil(folder: Path, change: str) -> None:
         card["config"]["chunk"]["foreseen"] = 4
     elif change == "judge":
         card["config"]["chunk"]["judge"] = "oracle"
-    elif change == "kept":
-        card["config"]["chunk"]["kept"] = 3
     (folder / CARD).write_text(json.dumps(card))
 
 
@@ -458,7 +437,6 @@ def spoil(folder: Path, change: str) -> None:
         ("beyond", r"a foresight of 6 steps that looks at \(1, 9\)"),
         ("fewer", "a foresight of 6 steps for chunks of which 4 are foreseen"),
         ("judge", "'oracle' is not a choice"),
-        ("kept", "3 chunks are kept for simulation by the judge 'foresight'"),
     ],
 )
 def test_a_folder_whose_foresight_is_not_its_cards_is_refused_in_one_line(

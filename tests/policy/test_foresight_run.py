@@ -89,9 +89,9 @@ def test_what_was_learned_is_used_otherwise_without_learning_again(whole: Path, 
     run = tmp_path / "run"
     shutil.copytree(whole, run)
     learned = (run / "foresight-01.safetensors").read_bytes()
-    assert train(run, small=SMALL.replace("use.drawn=8", "use.drawn=9,use.kept=2,use.euler=2")) == 0
+    assert train(run, small=SMALL.replace("use.drawn=8", "use.drawn=9,use.euler=2")) == 0
     chunk = json.loads((run / "policy" / "card.json").read_text())["config"]["chunk"]
-    assert (chunk["judged"], chunk["kept"], chunk["euler"], chunk["judge"]) == (9, 2, 2, "sifted")
+    assert (chunk["judged"], chunk["euler"], chunk["judge"]) == (9, 2, "foresight")
     assert (run / "foresight-01.safetensors").read_bytes() == learned
 
 

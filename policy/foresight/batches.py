@@ -30,7 +30,8 @@ class Batches:
         self.beside = min(config.beside, data.chunks.shape[1])
         self._rows = max(config.batch // self.beside, 1)
         self._mirror = None if mirror is None else _Flip(mirror)
-        some = np.random.default_rng(seed).permutation(len(data))[:SCALED_BY]
+        rng = np.random.default_rng(seed)
+        some = rng.permutation(len(data))[:SCALED_BY]
         self._fingers, self._chunks = (self._scale(part[some], k) for k, part in enumerate((data.fingers, data.chunks)))
         # One scale for the three axes of a turn: what is foretold must not depend on which of them is called x.
         square = data.moved[some].reshape(-1, data.moved.shape[-1] // 3, 3).astype(np.float64) ** 2

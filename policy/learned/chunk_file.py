@@ -2,32 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from knuckle.core.errors import InputError
 from knuckle.hardware.spec.hand_spec import Array, HandSpec
-from knuckle.policy.learned.chunk_graph import ChunkActor, chunk_graph, time_row
+from knuckle.policy.learned.chunk_graph import ChunkActor, time_row
 from knuckle.policy.learned.onnx_graph import Normaliser
 from knuckle.sim.reorient.hand_symmetry import HandSymmetry
 
 RIGHT = "a network of chunks that knuckle wrote"
 
 
-def with_euler_steps(path: Path, hand: HandSpec, euler: int) -> bytes:
-    """The file of chunks of ``hand`` at ``path`` with ``euler`` steps from noise to a chunk.
-
-    InputError where it is no such file, or where its own steps cannot be divided so.
-    """
-    return chunk_graph(replace(read_chunks(path, hand, euler), euler=euler))
-
-
 def read_chunks(path: Path, hand: HandSpec, euler: int) -> ChunkActor:
-    """What the file at ``path`` holds, true at the times of ``euler`` steps. InputError as `with_euler_steps`.
+    """What the file of chunks of ``hand`` at ``path`` holds, for ``euler`` steps from noise to a chunk.
 
-    A file keeps what the network makes of the time of each of its steps, not its weights for any time.
+    InputError where it is no such file, or where its own steps cannot be divided so. A file keeps what the network
+    makes of the time of each of its steps, not its weights for any time.
     """
     held = _constants(path)
     try:
@@ -45,7 +37,7 @@ def read_chunks(path: Path, hand: HandSpec, euler: int) -> ChunkActor:
         mean, scale = (held[name].reshape(-1, hand.dof) for name in ("chunk_mean", "chunk_scale"))
     except (KeyError, ValueError, IndexError) as error:
         raise InputError(f"the network is not whole ({error})", where=str(path), right=RIGHT) from error
-    return ChunkActor(normaliser, layers, HandSymmetry(hand), size // hand.dof, mean, scale, steps)
+    return ChunkActor(normaliser, layers, HandSymmetry(hand), size // hand.dof, mean, scale, euler)
 
 
 def require_divisor(euler: int, steps: int, *, where: str) -> None:

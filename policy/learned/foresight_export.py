@@ -17,8 +17,10 @@ from knuckle.core import cards
 from knuckle.core.cards import Card
 from knuckle.core.errors import InputError, RunError
 from knuckle.hardware.spec.hand_spec import HandSpec
-from knuckle.policy.learned.chunk_file import with_euler_steps
+from knuckle.policy.learned.chunk_file import read_chunks
+from knuckle.policy.learned.chunk_graph import chunk_graph
 from knuckle.policy.learned.chunk_player import BY_FORESIGHT, chunk_facts
+from knuckle.policy.learned.export import check_chunk_parity
 from knuckle.policy.learned.foresight import FORESIGHT, open_foresight
 from knuckle.policy.learned.foresight_graph import ForesightWeights, foresight_graph
 from knuckle.policy.learned.policy_card import CARD, NETWORK, read_card
@@ -59,17 +61,20 @@ def export_foresight(
     no policy of chunks; RunError where the export differs, or cannot be written.
     """
     card = require_chunks(source, hand)
+    drawn_parity = card.config["parity"]
     chunk = asdict(chunk_facts(card.config["chunk"], str(source)))
     chunk |= {"judged": use.drawn, "executed": use.executed, "foreseen": weights.steps, "judge": BY_FORESIGHT}
     chunk["euler"] = use.euler or chunk["euler"]
     chunk_facts(chunk, str(folder))
     network, drawing = foresight_graph(weights), (source / NETWORK).read_bytes()
-    if use.euler:
-        drawing = with_euler_steps(source / NETWORK, hand, use.euler)
+    actor = read_chunks(source / NETWORK, hand, use.euler) if use.euler else None
+    if actor is not None:
+        drawing = chunk_graph(actor)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with _in_place(folder / NETWORK, drawing):
-            pass
+        with _in_place(folder / NETWORK, drawing) as partial:
+            if actor is not None:
+                drawn_parity = check_chunk_parity(partial, actor, actor.normaliser.mean[None], hand, 0)
         with _in_place(folder / FORESIGHT, network) as partial:
             parity = check_foresight(partial, weights, observed)
     except OSError as error:
@@ -81,7 +86,7 @@ def export_foresight(
         card,
         name=name,
         data=f"{card.data}; {data}",
-        config=dict(card.config) | {"chunk": chunk, "foresight": told},
+        config=dict(card.config) | {"chunk": chunk, "foresight": told, "parity": drawn_parity},
         scores={},
         sha256=hashlib.sha256(drawing).hexdigest(),
     )

@@ -20,8 +20,8 @@ from knuckle.policy.cloning.chunk_rows import ChunkRows, chunk_rows
 from knuckle.policy.cloning.row_config import RowConfig
 from knuckle.policy.contract import Goal, SceneState
 from knuckle.policy.controllers import make_controller
-from knuckle.policy.learned.chunk_file import with_euler_steps
-from knuckle.policy.learned.chunk_graph import TIMES, ChunkActor
+from knuckle.policy.learned.chunk_file import read_chunks
+from knuckle.policy.learned.chunk_graph import TIMES, ChunkActor, chunk_graph
 from knuckle.policy.learned.chunk_judge import ChunkJudge
 from knuckle.policy.learned.chunk_player import ChunkFacts, ChunkPlayer, open_chunks, run_chunks
 from knuckle.policy.learned.done_rule import DoneConfig
@@ -125,13 +125,13 @@ def test_a_file_of_four_euler_steps_is_written_again_with_two_as_if_it_had_been_
     noise = np.random.default_rng(5).standard_normal((7, LENGTH, HAND.dof))
     path, again = exported(tmp_path, actor) / NETWORK, tmp_path / "again.onnx"
     for euler in (4, 2, 1):
-        again.write_bytes(with_euler_steps(path, HAND, euler))
+        again.write_bytes(chunk_graph(read_chunks(path, HAND, euler)))
         session = open_chunks(again, SYMMETRY.build.width, HAND.dof, ChunkFacts(length=LENGTH))
         wanted = replace(actor, euler=euler).chunks(seen, noise)
         np.testing.assert_allclose(run_chunks(session, seen, noise), wanted, atol=1e-5)
     assert again.stat().st_size < path.stat().st_size
     with pytest.raises(InputError, match="3 Euler steps of a network of chunks written for 4"):
-        with_euler_steps(path, HAND, 3)
+        read_chunks(path, HAND, 3)
 
 
 @pytest.mark.parametrize("broken", [b"half a file", b"", None])
@@ -139,7 +139,7 @@ def test_a_file_that_holds_no_chunks_is_refused_in_one_line(tmp_path: Path, brok
     path = tmp_path / NETWORK
     path.write_bytes((TRAINED / "reorient-dclaw3" / NETWORK).read_bytes() if broken is None else broken)
     with pytest.raises(InputError) as refused:
-        with_euler_steps(path, HAND, 1)
+        read_chunks(path, HAND, 1)
     assert "\n" not in str(refused.value)
 
 

@@ -181,6 +181,8 @@ def test_the_chunk_that_is_foretold_to_turn_the_object_to_the_goal_is_chosen(tmp
 def test_a_policy_is_deployed_with_fewer_euler_steps_than_its_source_and_moves_the_hand(tmp_path: Path) -> None:
     card = read_card(deployed(tmp_path, euler=2), HAND)
     assert [card.config["chunk"][name] for name in ("judge", "euler")] == ["foresight", 2]
+    assert card.config["parity"] != read_card(CHUNKS, HAND).config["parity"]
+    assert 0.0 < card.config["parity"]["largest_random"] < 1e-4
     policy = LearnedPolicy(HAND, tmp_path, np.random.default_rng(0))
     policy.reset(Goal("truck", np.array([0.0, 1.0, 0.0, 0.0])))
     action, _ = policy.act(state_of(states(1), 0))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -29,10 +31,12 @@ class Batches:
         self._data, self._draws = data, torch.Generator().manual_seed(seed)
         self.beside = min(config.beside, data.chunks.shape[1])
         self._rows = max(config.batch // self.beside, 1)
-        self._mirror = None if mirror is None else _Flip(mirror)
+        self._mirror = mirror
         rng = np.random.default_rng(seed)
         some = rng.permutation(len(data))[:SCALED_BY]
-        self._fingers, self._chunks = (self._scale(part[some], k) for k, part in enumerate((data.fingers, data.chunks)))
+        told = data.fingers[some].astype(np.float64), data.chunks[some].astype(np.float64)
+        seen = told if mirror is None else mirror.seen(*told)
+        self._fingers, self._chunks = (_scale(*both) for both in zip(told, seen, strict=True))
         # One scale for the three axes of a turn: what is foretold must not depend on which of them is called x.
         square = data.moved[some].reshape(-1, data.moved.shape[-1] // 3, 3).astype(np.float64) ** 2
         self._moved = np.repeat(np.sqrt(square.mean(axis=(0, 2))) + MOVED_FLOOR, 3)
@@ -44,13 +48,13 @@ class Batches:
         order = torch.rand((self._rows, data.chunks.shape[1]), generator=self._draws).argsort(dim=1)
         column = order[:, :beside].reshape(-1).numpy()
         parts = (data.fingers[row], data.chunks[row, column], data.moved[row, column])
-        fingers, chunks, moved = (torch.as_tensor(np.asarray(part, dtype=np.float32)) for part in parts)
+        fingers, chunks, moved = (part.astype(np.float32) for part in parts)
         if self._mirror is not None:
-            half = len(row) // 2
-            mirrored = self._mirror(fingers[:half], chunks[:half], moved[:half])
-            both = zip(mirrored, (fingers, chunks, moved), strict=True)
-            fingers, chunks, moved = (torch.cat([new, old[half:]]) for new, old in both)
-        return _normal(fingers, *self._fingers), _normal(chunks, *self._chunks), moved / _tensor(self._moved)
+            half = slice(len(row) // 2)
+            fingers[half], chunks[half] = self._mirror.seen(fingers[half], chunks[half])
+            moved[half] = moved[half] @ self._mirror.moved
+        read = _normal(_tensor(fingers), *self._fingers), _normal(_tensor(chunks), *self._chunks)
+        return *read, _tensor(moved / self._moved)
 
     def scales(self) -> dict[str, Array]:
         """Mean and deviation of what is told, and the scale of what is foretold, by `foresight_graph.array_names`."""
@@ -60,37 +64,16 @@ class Batches:
             "moved_std": np.asarray(self._moved, dtype=np.float64)
         }
 
-    def _scale(self, part: NDArray[np.floating], which: int) -> tuple[torch.Tensor, torch.Tensor]:
-        flat = part.reshape(-1, part.shape[-1]).astype(np.float64)
-        if self._mirror is not None:
-            flat = np.concatenate([flat, self._mirror.told(flat, which)])
-        return _tensor(flat.mean(axis=0)), _tensor(flat.std(axis=0) + STD_FLOOR)
 
-
-class _Flip:
-    """A mirror at work on tensors."""
-
-    def __init__(self, mirror: Mirror) -> None:
-        self._signs = (mirror.finger_sign, mirror.chunk_sign)
-        self._shifts = (mirror.finger_shift, np.zeros(len(mirror.chunk_sign)))
-        self._places, self._moved = torch.as_tensor(mirror.places), _tensor(mirror.moved)
-
-    def told(self, rows: Array, which: int) -> Array:
-        """Rows of what is told of fingers (``which`` 0) or chunks (1), each seen in the mirror."""
-        return rows * self._signs[which] + self._shifts[which]
-
-    def __call__(self, fingers: torch.Tensor, chunks: torch.Tensor, moved: torch.Tensor) -> Draw:
-        seen = (
-            part[:, self._places] * _tensor(sign) + _tensor(shift)
-            for part, sign, shift in zip((fingers, chunks), self._signs, self._shifts, strict=True)
-        )
-        fingers, chunks = seen
-        return fingers, chunks, moved @ self._moved
+def _scale(*parts: Array) -> tuple[torch.Tensor, torch.Tensor]:
+    """Mean and deviation of each column of ``parts`` (..., width)."""
+    flat = np.concatenate([part.reshape(-1, part.shape[-1]) for part in parts])
+    return _tensor(flat.mean(axis=0)), _tensor(flat.std(axis=0) + STD_FLOOR)
 
 
 def _normal(rows: torch.Tensor, mean: torch.Tensor, std: torch.Tensor) -> torch.Tensor:
     return ((rows - mean) / std).clamp(-CLIP, CLIP)
 
 
-def _tensor(part: Array) -> torch.Tensor:
+def _tensor(part: NDArray[Any]) -> torch.Tensor:
     return torch.as_tensor(np.asarray(part, dtype=np.float32))

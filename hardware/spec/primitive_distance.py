@@ -43,11 +43,18 @@ def _distances(kind: str, sizes: Array, p: Array) -> Array:
         return np.asarray(np.linalg.norm(p, axis=-1) - radius)
     if kind == "cylinder":
         radius, half = sizes[..., 0], sizes[..., 1]
-        d = np.stack([np.hypot(p[..., 0], p[..., 1]) - radius, np.abs(p[..., 2]) - half], axis=-1)
-    else:
-        d = np.abs(p) - sizes
-    outside = np.linalg.norm(np.maximum(d, 0.0), axis=-1)
-    return np.asarray(outside + np.minimum(d.max(axis=-1), 0.0))
+        return _off_faces(np.hypot(p[..., 0], p[..., 1]) - radius, np.abs(p[..., 2]) - half)
+    return _off_faces(*(np.abs(p[..., k]) - sizes[..., k] for k in range(3)))
+
+
+def _off_faces(*beyond: Array) -> Array:
+    """The distance from a solid bounded by faces at right angles, of points that lie ``beyond`` each of them."""
+    # One component after another: a sum over a last axis of three takes several times as long.
+    square, deepest = np.maximum(beyond[0], 0.0) ** 2, beyond[0]
+    for each in beyond[1:]:
+        square += np.maximum(each, 0.0) ** 2
+        deepest = np.maximum(deepest, each)
+    return np.asarray(np.sqrt(square) + np.minimum(deepest, 0.0))
 
 
 def _stacked(primitives: Sequence[Primitive]) -> tuple[Array, Array, Array]:

@@ -9,6 +9,7 @@ state by a step, and a real hand has no such sensors.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Literal
 
 import numpy as np
@@ -60,6 +61,18 @@ class TipKinematics:
         tip, quaternion, _ = self._walk(angles, with_jacobian=False)
         return _unrows(tip, batch), _unrows(quaternion, batch)
 
+    def links(self, q: ArrayLike) -> tuple[Array, Array]:
+        """Positions (..., G, K, 3) in m and rotation matrices (..., G, K, 3, 3) of the frames of the fingers' links,
+        from the first joint's to the tip's."""
+        angles, batch = self._flat(q)
+        # The first joints do not move, so their place stands there once for the whole batch.
+        whole = np.zeros(angles.shape[1:])
+        walked = [(pivot + whole, columns.all()) for pivot, _, columns in self._links(angles)]
+        position, matrix = (np.stack(parts) for parts in zip(*walked, strict=True))
+        places = (*batch, *self.joints.shape)
+        position = np.ascontiguousarray(position.transpose(3, 2, 0, 1)).reshape(*places, 3)
+        return position, np.ascontiguousarray(matrix.transpose(4, 3, 0, 2, 1)).reshape(*places, 3, 3)
+
     def twists(self, q: ArrayLike, dq: ArrayLike) -> tuple[Array, Array]:
         """Linear velocities (..., G, 3) in m/s of the tips' centres and angular velocities (..., G, 3) in rad/s."""
         angles, batch = self._flat(q)
@@ -92,29 +105,36 @@ class TipKinematics:
 
     def _walk(self, angles: Array, *, with_jacobian: bool) -> tuple[Array, Array, tuple[Array, Array]]:
         """Tip (3, G, N), quaternion (4, G, N), and Jacobian and axes (K, 3, G, N) of angles (K, G, N)."""
-        half = 0.5 * angles
-        cosines, sines = np.cos(half), np.sin(half)
+        walked = list(self._links(angles))
+        pivot, quaternion, columns = walked[-1]
+        tip = pivot + columns.times(self._next_parts[-1])
         count, fingers, n = angles.shape
-        axes, pivots = np.empty((2, count, 3, fingers, n)) if with_jacobian else np.empty((2, 0, 3, fingers, n))
-        pivot: Array = self._root
-        quaternion = np.empty((4, fingers, n))
-        for k in range(count):
-            local = cosines[k] * self._still[k]
-            local += sines[k] * self._turning[k]
-            quaternion = local if k == 0 else _product(quaternion, local)
-            columns = _Columns(quaternion)
-            if with_jacobian:
-                axes[k], pivots[k] = columns.times(self._axis_parts[k]), pivot
-            pivot = pivot + columns.times(self._next_parts[k])
-        tip = pivot
+        axes, pivots = np.empty((2, count if with_jacobian else 0, 3, fingers, n))
         if not with_jacobian:
             return tip, quaternion, (axes, axes)
+        for k, (pivot, _, columns) in enumerate(walked):
+            axes[k], pivots[k] = columns.times(self._axis_parts[k]), pivot
         arm = tip - pivots
         jacobian = np.empty_like(arm)
         for i, (j, k) in enumerate(((1, 2), (2, 0), (0, 1))):
             np.multiply(axes[:, j], arm[:, k], out=jacobian[:, i])
             jacobian[:, i] -= axes[:, k] * arm[:, j]
         return tip, quaternion, (jacobian, axes)
+
+    def _links(self, angles: Array) -> Iterator[tuple[Array, Array, _Columns]]:
+        """Of each link of the fingers in turn the position (3, G, N or 1), the quaternion (4, G, N) and its columns."""
+        half = 0.5 * angles
+        cosines, sines = np.cos(half), np.sin(half)
+        pivot: Array = self._root
+        quaternion = np.empty((4, *angles.shape[1:]))
+        for k in range(len(angles)):
+            local = cosines[k] * self._still[k]
+            local += sines[k] * self._turning[k]
+            quaternion = local if k == 0 else _product(quaternion, local)
+            columns = _Columns(quaternion)
+            yield pivot, quaternion, columns
+            if k + 1 < len(angles):
+                pivot = pivot + columns.times(self._next_parts[k])
 
     def _flat(self, q: ArrayLike) -> tuple[Array, tuple[int, ...]]:
         """Angles or rates as (K, G, N), and the batch axes."""
@@ -185,6 +205,10 @@ class _Columns:
         for j, value in parts[1:]:
             result += self._column(j) * value
         return result
+
+    def all(self) -> Array:
+        """All three (3, 3, ...), the column first."""
+        return np.stack([self._column(j) for j in range(3)])
 
     def _column(self, j: int) -> Array:
         if j not in self._known:

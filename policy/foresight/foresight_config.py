@@ -37,6 +37,7 @@ class NetConfig:
     batch: int = setting(1024, "chunks of a gradient", low=2, high=1_000_000)
     beside: int = setting(4, "chunks of one decision in a gradient", low=1, high=64)
     common: float = setting(0.2, "what counts of the error that those have in common", low=0.0, high=100.0)
+    half: bool = setting(False, "layers multiply in bfloat16: twice as fast where the processor does (AMX)")
     mirrored: bool = setting(True, "half of what is learned from is its mirror image")
     inner_rate: float = setting(0.02, "largest learning rate of the layers within (Muon)", low=1e-7, high=1.0)
     rate: float = setting(1e-3, "that of the others (AdamW); both rise at first and fall to 0", low=1e-7, high=1.0)

@@ -25,10 +25,16 @@ from knuckle.policy.learned.mirrored import Mirror
 
 
 class ForesightNet(nn.Module):
-    """The network of `foresight_graph.py`, to be learned; reads normalised numbers, gives normalised ones."""
+    """The network of `foresight_graph.py`, to be learned; reads normalised numbers, gives normalised ones.
 
-    def __init__(self, fingers: int, chunks: int, width: int, out: int, frames: FingerFrames) -> None:
+    With ``half`` its layers multiply in bfloat16, by weights that are kept in single precision.
+    """
+
+    def __init__(
+        self, fingers: int, chunks: int, width: int, out: int, frames: FingerFrames, half: bool = False
+    ) -> None:
         super().__init__()
+        self.half_precision = half
         self.first, self.split = nn.Linear(fingers + chunks, width), fingers
         self.beside = torch.as_tensor(frames.next), torch.as_tensor(frames.previous)
         self.to_world = torch.as_tensor(to_world(frames, out // 3).astype(np.float32))
@@ -40,13 +46,19 @@ class ForesightNet(nn.Module):
 
     def forward(self, fingers: torch.Tensor, chunks: torch.Tensor) -> torch.Tensor:
         """What is foretold (b, out) from fingers (b, G, F') and chunks (b, G, F)."""
+        with torch.autocast("cpu", torch.bfloat16, enabled=self.half_precision):
+            said = self._said(torch.cat([fingers, chunks], dim=-1))
+        return said.float().flatten(1) @ self.to_world
+
+    def _said(self, told: torch.Tensor) -> torch.Tensor:
+        """What each finger says (b, G, out), along its own axes."""
         elu = nn.functional.elu
-        h = elu(self.second(elu(self.first(torch.cat([fingers, chunks], dim=-1)))))
+        h = elu(self.second(elu(self.first(told))))
         for k in range(ROUNDS):
             heard = torch.cat([h, *(h[:, places] for places in self.beside)], dim=-1)
             h = h + getattr(self, f"answers_{k}")(elu(getattr(self, f"hears_{k}")(heard)))
         said: torch.Tensor = self.last(elu(self.third(elu(h))))
-        return said.flatten(1) @ self.to_world
+        return said
 
     def arrays(self) -> dict[str, Array]:
         """Weights, rounded to half precision, and biases by the names of `foresight_graph.array_names`."""
@@ -79,7 +91,7 @@ def fit_foresight(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         widths = (data.fingers.shape[-1], data.chunks.shape[-1], config.width, data.moved.shape[-1])
-        net = ForesightNet(*widths, frames)
+        net = ForesightNet(*widths, frames, config.half)
     # A far tail of ELU is a denormal number, for which a processor takes many times as long.
     torch.set_flush_denormal(True)
     try:

@@ -2,10 +2,11 @@
 
 Everything about a finger is told along its own axes: out of the hand's middle, across, and up. Gravity, the table and
 the hand are then always the same, and so is a scene that is turned with the hand by a whole place: one network serves
-every finger (docs/experiments/2026-11-28-foresight.md has what that is worth). A finger's contact is the point nearest
-to the surface of the axis of its last link. What postures do is told by where tip and contact would be if the object
-stood still: how deep they would press, along which normal, with which lever about the object's middle, and how far they
-would drag along the surface. Beside that stands where the object is, how it moves, and on what it rests.
+every finger (docs/experiments/2026-11-28-foresight.md has what that is worth). A finger has two contacts: the point
+nearest to the surface of the axis of its round end, and that of its links' boxes (`link_touch.py`). What postures do is
+told by where they would be if the object stood still: how deep they would press, along which normal, with which lever
+about the object's middle, and how far they would drag along the surface. Beside that stands where the object is, how it
+moves, and on what it rests.
 """
 
 from __future__ import annotations
@@ -19,13 +20,14 @@ from knuckle.core import rotations
 from knuckle.hardware.spec.hand_spec import Array, HandSpec
 from knuckle.hardware.spec.object_shape import ObjectShape
 from knuckle.hardware.spec.tip_kinematics import TipKinematics
+from knuckle.policy.learned.link_touch import LinkTouch, corners, shares, slope, unit
 
 Indices = NDArray[np.intp]
 
-PER_FINGER, PER_STEP = 58, 23
+PER_FINGER, PER_STEP = 78, 40
 """Numbers of a finger in its scene, and of a finger at each looked-at step of a chunk."""
-ALONG_M = np.array([0.0, 0.013, 0.027, 0.04])
-"""Where the axis of a last link is looked at, m from its tip."""
+ALONG_M, FINELY_M = np.array([0.0, 0.013, 0.027, 0.04]), np.linspace(0.0, 0.04, 13)
+"""Where the axis of a last link is looked at, m from its tip: of postures, and of the state."""
 SUPPORT_M, CLOUD_POINTS = 0.004, 200
 """Height over the lowest point within which the surface is taken to bear the object; points of the surface."""
 TOUCH_M, PRESSED_M, ACROSS_M = 0.004, 0.02, 0.05
@@ -52,16 +54,28 @@ class Scene:
 
 @dataclass(frozen=True)
 class _Touch:
-    """Where fingers (d, G, ...) are nearest to the object: which point of their axis, in the world the tip, that point
-    and how fast it moves, in the object's frame the point and the normal, and the gap, m."""
+    """Where fingers (d, G, ...) are nearest to the object: the point and how fast it moves, world frame, the point and
+    the outward normal in the object's frame, and the gap, m."""
 
-    nearest: Indices
-    tip: Array
     point: Array
     speed: Array
     point_seen: Array
     normal_seen: Array
     gap: Array
+
+
+@dataclass(frozen=True)
+class _Fingers:
+    """The ``tip`` (d, G, 3) of each finger, world frame, m; of its round end the touch ``end`` and which point of its
+    axis that is, ``along`` (d, G, 1), m from the tip; of its links the touch ``side``, of which ``link`` and where in
+    that link's frame it is."""
+
+    tip: Array
+    end: _Touch
+    along: Array
+    side: _Touch
+    link: Indices
+    local: Array
 
 
 class FingerFrames:
@@ -89,41 +103,61 @@ class ContactFeatures:
         self._radius = hand.tips[0].radius
         self._middle, self._half = (hand.upper + hand.lower) / 2.0, (hand.upper - hand.lower) / 2.0
         self._largest_step = hand.policy_speed / hand.control_rate_hz
-        self._cloud = shape.cloud(CLOUD_POINTS)
+        # Objects rest on corners and are touched by them, which no cloud has.
+        self._cloud = np.concatenate([shape.cloud(CLOUD_POINTS), *(corners(p) for p in shape.primitives)])
+        self._side = LinkTouch(hand, shape, self._cloud)
+        self._tip_places = np.array([tip.position for tip in hand.tips])
 
     def __call__(self, scene: Scene, chunks: Array) -> tuple[Array, Array]:
         """Of ``chunks`` (d, n, steps, dof), rad, from each state of ``scene``: the fingers (d, G, PER_FINGER), and what
         the chunks do (d, n, G, PER_STEP times the steps that are looked at)."""
         inverse = rotations.conjugate(scene.quaternion)
-        touch = self._touch(scene)
-        fingers = np.concatenate([self._of_fingers(scene, touch), self._of_object(scene, inverse, touch)], axis=-1)
-        return fingers, self._of_steps(scene, chunks[:, :, self.looked_at], touch)
+        fingers = self._fingers(scene)
+        of_fingers = np.concatenate(
+            [self._of_fingers(scene, fingers), self._of_object(scene, inverse, fingers.end)], axis=-1
+        )
+        return of_fingers, self._of_steps(scene, chunks[:, :, self.looked_at], fingers)
 
-    def _touch(self, scene: Scene) -> _Touch:
-        axis, ahead = self._axis_points(scene.q), self._axis_points(scene.q + DIFFERENCE_S * scene.dq)
-        seen = _into_object(scene, axis)
-        nearest = np.asarray(self.shape.distance(seen)).argmin(axis=-1)[..., None, None]
-        point, there, later = (np.take_along_axis(a, nearest, axis=2)[:, :, 0] for a in (axis, seen, ahead))
-        gap, normal = self._surface(there)
-        return _Touch(nearest, axis[:, :, 0], point, (later - point) / DIFFERENCE_S, there, normal, gap)
+    def _fingers(self, scene: Scene) -> _Fingers:
+        place, turn = self._tips.links(np.stack([scene.q, scene.q + DIFFERENCE_S * scene.dq]))
+        tip, along = self._tip(place, turn), -turn[..., -1, :, 2]
+        seen = _into_object(scene, tip[0, :, :, None] + along[0, :, :, None] * FINELY_M[:, None])
+        at = (shares(np.asarray(self.shape.distance(seen))) @ FINELY_M)[..., None]
+        point, later = tip + at * along
+        there = _into_object(scene, point)
+        gap, normal = self.shape.distance(there) - self._radius, unit(slope(self.shape.distance, there))
+        end = _Touch(point, (later - point) / DIFFERENCE_S, there, normal, gap)
+        near = self._side(_into_object(scene, place[0]), self._turned(scene, turn[0]))
+        on, later = _on_links(place, turn, near.link, near.local)
+        side = _Touch(on, (later - on) / DIFFERENCE_S, near.seen, near.normal, near.gap)
+        return _Fingers(tip[0], end, at, side, near.link, near.local)
 
-    def _of_fingers(self, scene: Scene, touch: _Touch) -> Array:
-        """Where each finger is, what it touches and how it moves there (d, G, 29)."""
-        middle = scene.position[:, None]
-        tip, contact = self._told(touch.tip - middle), self._told(touch.point - middle)
-        normal, speed = self._normal(scene, touch), self._told(touch.speed)
-        spin = self._told(np.broadcast_to(scene.spin[:, None], tip.shape))
-        carried = self._told(np.broadcast_to(scene.velocity[:, None], tip.shape)) + rotations.cross(spin, contact)
+    def _of_fingers(self, scene: Scene, fingers: _Fingers) -> Array:
+        """Where each finger is, what it touches and how it moves there (d, G, 49)."""
         parts = (
-            tip / ACROSS_M,
+            self._told(fingers.tip - scene.position[:, None]) / ACROSS_M,
+            self._of_touch(scene, fingers.end),
+            self._of_touch(scene, fingers.side),
+            np.eye(self._tips.joints.shape[1])[fingers.link],
+            self._by_finger((scene.q - self._middle) / self._half),
+            self._by_finger(scene.dq * SPIN_S),
+            self._by_finger(scene.smoothed),
+        )
+        return np.concatenate(parts, axis=-1)
+
+    def _of_touch(self, scene: Scene, touch: _Touch) -> Array:
+        """Where a finger's ``touch`` is, along which normal and with which lever, and how fast it moves, alone and
+        against the object (d, G, 17)."""
+        contact, normal = self._told(touch.point - scene.position[:, None]), self._normal(scene, touch)
+        speed = self._told(touch.speed)
+        spin = self._told(np.broadcast_to(scene.spin[:, None], contact.shape))
+        carried = self._told(np.broadcast_to(scene.velocity[:, None], contact.shape)) + rotations.cross(spin, contact)
+        parts = (
             contact / ACROSS_M,
             normal,
             rotations.cross(contact, normal) / ACROSS_M,
             speed * RATE_S,
             (speed - carried) * RATE_S,
-            self._by_finger((scene.q - self._middle) / self._half),
-            self._by_finger(scene.dq * SPIN_S),
-            self._by_finger(scene.smoothed),
             touch.gap[..., None] / PRESSED_M,
             np.clip((0.5 * TOUCH_M - touch.gap[..., None]) / TOUCH_M, 0.0, 2.0),
         )
@@ -176,20 +210,37 @@ class ContactFeatures:
             axis=-1,
         )
 
-    def _of_steps(self, scene: Scene, chunks: Array, touch: _Touch) -> Array:
+    def _of_steps(self, scene: Scene, chunks: Array, fingers: _Fingers) -> Array:
         """Where the postures would bring each finger, the object standing still (d, n, G, PER_STEP * steps)."""
         d, n, steps, dof = chunks.shape
-        axis = self._axis_points(chunks.reshape(d, n * steps, dof))
-        seen = _into_object(scene, axis)
-        gap = np.asarray(self.shape.distance(seen)).min(axis=-1)[..., None] - self._radius
-        moved = np.take_along_axis(axis, touch.nearest[:, None], axis=3)[..., 0, :] - touch.point[:, None]
-        moved, tip = self._told(moved), self._told(axis[..., 0, :] - touch.tip[:, None])
-        at, along = self._told(touch.point - scene.position[:, None])[:, None], self._normal(scene, touch)[:, None]
-        depth = np.maximum(-gap, 0.0) / PRESSED_M
-        dragged = (moved - (moved * along).sum(axis=-1, keepdims=True) * along) * (gap < 0.0) / PRESSED_M
+        place, turn = self._tips.links(chunks.reshape(d, n * steps, dof))
+        tip, along = self._tip(place, turn), -turn[..., -1, :, 2]
+        end = tip + fingers.along[:, None] * along
+        axis = np.concatenate([end[..., None, :], tip[..., None, :] + along[..., None, :] * ALONG_M[:, None]], axis=-2)
+        end_gap = np.asarray(self.shape.distance(_into_object(scene, axis))).min(axis=-1)[..., None] - self._radius
+        end = end - fingers.end.point[:, None]
+        side = _on_links(place, turn, fingers.link[:, None], fingers.local[:, None]) - fingers.side.point[:, None]
+        end, side, tip = (self._told(way) for way in (end, side, tip - fingers.tip[:, None]))
+        # The box that is nearest now, as far as it goes along the normal: another one may come nearer.
+        away = (side * self._normal(scene, fingers.side)[:, None]).sum(axis=-1, keepdims=True)
         offset = (chunks - scene.q[:, None, None]).reshape(d, n * steps, dof) / self._largest_step
         parts = (
             tip / ACROSS_M,
+            self._of_way(scene, fingers.end, end, end_gap),
+            self._of_way(scene, fingers.side, side, fingers.side.gap[:, None, :, None] + away),
+            self._by_finger(offset),
+        )
+        told = np.concatenate(parts, axis=-1).reshape(d, n, steps, self.fingers, PER_STEP)
+        return told.transpose(0, 1, 3, 2, 4).reshape(d, n, self.fingers, steps * PER_STEP)
+
+    def _of_way(self, scene: Scene, touch: _Touch, moved: Array, gap: Array) -> Array:
+        """What a ``touch`` does that has ``moved`` (d, m, G, 3) along the fingers' axes, so that there is a ``gap``
+        (d, m, G, 1): how deep it presses and how far it drags, with which levers (d, m, G, 17)."""
+        at = self._told(touch.point - scene.position[:, None])[:, None]
+        along = self._normal(scene, touch)[:, None]
+        depth = np.maximum(-gap, 0.0) / PRESSED_M
+        dragged = (moved - (moved * along).sum(axis=-1, keepdims=True) * along) * (gap < 0.0) / PRESSED_M
+        parts = (
             gap / PRESSED_M,
             depth,
             depth * along,
@@ -197,10 +248,8 @@ class ContactFeatures:
             dragged,
             rotations.cross(at, dragged) / ACROSS_M,
             moved / ACROSS_M,
-            self._by_finger(offset),
         )
-        told = np.concatenate(parts, axis=-1).reshape(d, n, steps, self.fingers, PER_STEP)
-        return told.transpose(0, 1, 3, 2, 4).reshape(d, n, self.fingers, steps * PER_STEP)
+        return np.concatenate(parts, axis=-1)
 
     def _normal(self, scene: Scene, touch: _Touch) -> Array:
         """The surface's normal (d, G, 3) where each finger is nearest, along the finger's axes."""
@@ -214,20 +263,22 @@ class ContactFeatures:
         """``joints`` (..., dof) by finger (..., G, joints of one)."""
         return np.asarray(joints[..., self._tips.joints])
 
-    def _axis_points(self, q: Array) -> Array:
-        """Points (..., G, 4, 3) of the axes of the last links, the tip first, m, world frame."""
-        tip, quaternion = self._tips.poses(q)
-        axis = rotations.rotate(quaternion, np.broadcast_to(UP, tip.shape))
-        return np.asarray(tip[..., None, :] - axis[..., None, :] * ALONG_M[:, None])
+    def _tip(self, place: Array, turn: Array) -> Array:
+        """The tips (..., G, 3) of fingers whose links are at ``place``, turned by ``turn``, m, world frame."""
+        return np.asarray(place[..., -1, :] + np.einsum("...gij,gj->...gi", turn[..., -1, :, :], self._tip_places))
 
-    def _surface(self, points: Array) -> tuple[Array, Array]:
-        """The gap (d, G) between a finger about ``points`` (d, G, 3) and the surface, m, and the outward normal."""
-        step = 1e-4
-        beside = np.concatenate([np.zeros((1, 3)), step * np.eye(3)])
-        near = self.shape.distance(points[..., None, :] + beside)
-        gap, normal = near[..., 0], (near[..., 1:] - near[..., :1]) / step
-        # Between two primitives the slope is no unit vector; a short one says that there is no one normal.
-        return gap - self._radius, normal / np.maximum(np.linalg.norm(normal, axis=-1, keepdims=True), 0.3)
+    def _turned(self, scene: Scene, turn: Array) -> Array:
+        """``turn`` (d, ..., 3, 3) of the world as the object sees it."""
+        back = rotations.to_matrix(rotations.conjugate(scene.quaternion))
+        return np.asarray(np.einsum("dij,d...jk->d...ik", back, turn))
+
+
+def _on_links(place: Array, turn: Array, link: Indices, local: Array) -> Array:
+    """Points (..., G, 3), world frame, that are ``local`` (..., G, 3) to the links ``link`` (..., G)."""
+    whole = np.broadcast_to(link, place.shape[:-2])[..., None, None]
+    at = np.take_along_axis(place, whole, axis=-2)[..., 0, :]
+    turned = np.take_along_axis(turn, whole[..., None], axis=-3)[..., 0, :, :]
+    return np.asarray(at + np.einsum("...ij,...j->...i", turned, np.broadcast_to(local, at.shape)))
 
 
 def _into_object(scene: Scene, points: Array) -> Array:

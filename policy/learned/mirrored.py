@@ -21,7 +21,10 @@ from knuckle.hardware.spec.tip_kinematics import TipKinematics
 from knuckle.policy.learned.contact_features import PER_FINGER, FingerFrames
 
 VECTOR, MOMENT, NUMBER = (1.0, -1.0, 1.0), (-1.0, 1.0, -1.0), (1.0,)
-FIRST_JOINT = 18
+TOUCH = (*VECTOR * 2, *MOMENT, *VECTOR * 2, *NUMBER * 2)
+WAY = (*NUMBER * 2, *VECTOR, *MOMENT, *VECTOR, *MOMENT, *VECTOR)
+"""The signs of what is told of a touch, and of the way of one."""
+FIRST_JOINT = 40
 """Where the joints' angles begin among the numbers of a finger."""
 CLOSE = 1e-9
 
@@ -87,7 +90,7 @@ def _places(frames: FingerFrames) -> NDArray[np.intp]:
 
 def _finger_sign(joints: Array) -> Array:
     """The signs of what is told of a finger, in the order of `ContactFeatures`."""
-    of_finger = (*VECTOR * 3, *MOMENT, *VECTOR * 2, *joints, *joints, *joints, *NUMBER * 2)
+    of_finger = (*VECTOR, *TOUCH * 2, *NUMBER * 3, *joints, *joints, *joints)
     of_object = (*VECTOR[:2], *NUMBER, *VECTOR, *MOMENT, *VECTOR, 1.0, 1.0, -1.0, *NUMBER * 2)
     # The object's own axes are mirrored in its xz-plane: whichever it is, the mirrored object is another one.
     return np.array([*of_finger, *of_object, *VECTOR * 4])
@@ -95,4 +98,4 @@ def _finger_sign(joints: Array) -> Array:
 
 def _step_sign(joints: Array) -> Array:
     """The signs of what is told of one looked-at step."""
-    return np.array([*VECTOR, *NUMBER * 2, *VECTOR, *MOMENT, *VECTOR, *MOMENT, *VECTOR, *joints])
+    return np.array([*VECTOR, *WAY * 2, *joints])

@@ -43,6 +43,19 @@ def test_poses_are_those_of_the_kinematics_of_all_links(hand: HandSpec, seed: in
 
 
 @by_hand
+def test_links_are_those_of_the_kinematics_of_all_links(hand: HandSpec) -> None:
+    q, _ = postures(hand, 3, (4, 2))
+    fingers = TipKinematics(hand, "world")
+    positions, matrices = fingers.links(q)
+    of_joint = {link.joint: k for k, link in enumerate(hand.links)}
+    places = [[of_joint[hand.joint_names[k]] for k in finger] for finger in fingers.joints]
+    all_positions, quaternions = link_poses(hand, q)
+    np.testing.assert_allclose(positions, base_to_world(hand, all_positions[..., places, :]), atol=1e-12)
+    turned = rotations.multiply(np.array(hand.mount_quaternion), quaternions[..., places, :])
+    np.testing.assert_allclose(matrices, rotations.to_matrix(turned), atol=1e-12)
+
+
+@by_hand
 def test_states_are_those_that_mujoco_computes_for_the_tip_sites(hand: HandSpec) -> None:
     scene = execution_scene(hand, "duck")
     data, model = scene.new_data(), scene.model

@@ -45,12 +45,12 @@ def test_what_is_told_of_a_scene_in_the_mirror_is_the_mirror_image_of_what_is_to
     shape, joints = object_shape("axe"), mirrored_joints(mirror)
     features = ContactFeatures(HAND, shape, LOOKED_AT)
     features._cloud = np.concatenate([features._cloud, features._cloud * [1.0, -1.0, 1.0]])
+    features._side.points = features._cloud
     chunks = some_chunks(scene, 3)
     fingers, steps = features(scene, chunks)
     seen = features(mirrored_scene(scene, joints, features.frames), chunks @ joints)
-    # Normals are differences to one side, so they differ by a few thousandths; a wrong sign would by much more.
-    np.testing.assert_allclose(seen[0], fingers[:, mirror.places] * mirror.finger_sign + mirror.finger_shift, atol=0.02)
-    np.testing.assert_allclose(seen[1], steps[:, :, mirror.places] * mirror.chunk_sign, atol=0.02)
+    np.testing.assert_allclose(seen[0], fingers[:, mirror.places] * mirror.finger_sign + mirror.finger_shift, atol=1e-6)
+    np.testing.assert_allclose(seen[1], steps[:, :, mirror.places] * mirror.chunk_sign, atol=1e-6)
 
 
 def test_who_looks_into_the_mirror_foretells_of_a_mirrored_scene_the_mirror_image() -> None:

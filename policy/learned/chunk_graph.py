@@ -15,6 +15,7 @@ from onnx import helper
 
 from knuckle.hardware.spec.hand_spec import Array
 from knuckle.policy.learned.onnx_graph import INPUT, Normaliser, network_file, turned
+from knuckle.policy.learned.quick_elu import quick_elu
 from knuckle.sim.reorient.hand_symmetry import HandSymmetry
 
 NOISE, CHUNK = "noise", "chunk"
@@ -86,7 +87,7 @@ def chunk_graph(actor: ChunkActor) -> bytes:
             name = f"chunk_bias_0_{k}" if j == 0 else f"chunk_bias_{j}"
             at = add("Gemm", [at, f"chunk_weight_{j}", name], f"linear_{k}_{j}", transB=1)
             if j + 1 < len(actor.layers):
-                at = add("Elu", [at], f"elu_{k}_{j}", alpha=1.0)
+                at = quick_elu(add, at)
         at = add("Gather", [add("Reshape", [at, "chunk_rows"], f"of_all_{k}"), "by_joint"], f"speed_{k}", axis=1)
         chunk = add("Add", [chunk, add("Mul", [at, "share"], f"moved_{k}")], f"chunk_{k}")
     add("Add", [add("Mul", [chunk, "chunk_scale"], "stretched"), "chunk_mean"], CHUNK)

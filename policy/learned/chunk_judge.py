@@ -42,6 +42,11 @@ class ChunkJudge:
         later, position = self._seen(way)
         return int(left[np.argmin(chunk_costs(np.concatenate([angles[left], later], axis=1), position))])
 
+    def costs(self, state: SceneState, chunks: Array, smoothed: Array) -> Array:
+        """What each of ``chunks`` costs, none given up (n,)."""
+        _, way = self._model.go_on(self._model.begin(state, len(chunks), smoothed), chunks)
+        return chunk_costs(*self._seen(way))
+
     def ways(self, state: SceneState, chunks: Array, smoothed: Array) -> tuple[Array, Array]:
         """Where each of ``chunks`` leads, none given up: positions (n, length, 3), m, and quaternions (n, length, 4) of
         the object."""

@@ -32,6 +32,10 @@ class ChunkFacts:
     )
     foreseen: int = setting(0, "postures of a chunk by which it is judged, 0: all", low=0, high=60)
     judge: str = setting(BY_SIMULATION, "what foretells where a chunk leads", choices=JUDGES)
+    simulated: int = setting(0, "of the foreseen best so many are simulated to choose among, 0: none", low=0, high=64)
+    simulated_steps: int = setting(
+        0, "postures of those that are simulated, 0: as many as are foreseen", low=0, high=60
+    )
 
 
 def chunk_facts(given: Any, where: str) -> ChunkFacts:
@@ -45,6 +49,12 @@ def chunk_facts(given: Any, where: str) -> ChunkFacts:
     if facts.foreseen > facts.length:
         what = f"{facts.foreseen} postures of a chunk of {facts.length} are to be judged"
         raise InputError(what, where=f"{where}: chunk", right=f"{facts.length} at most")
+    if facts.simulated_steps > (facts.foreseen or facts.length):
+        what = f"{facts.simulated_steps} postures of a chunk of which fewer are judged are to be simulated"
+        raise InputError(what, where=f"{where}: chunk", right=f"{facts.foreseen or facts.length} at most")
+    if facts.simulated and facts.judge != BY_FORESIGHT:
+        what = f"{facts.simulated} of the foreseen best are to be simulated, and nothing is foreseen but by simulation"
+        raise InputError(what, where=f"{where}: chunk", right=f"judge {BY_FORESIGHT}, or simulated 0")
     return facts
 
 

@@ -12,6 +12,7 @@ moves, and on what it rests.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,17 +52,25 @@ class Scene:
     spin: Array
     smoothed: Array
 
+    @cached_property
+    def turned(self) -> Array:
+        """The matrices (d, 3, 3) that turn the object's axes into the world's."""
+        return rotations.to_matrix(self.quaternion)
+
 
 @dataclass(frozen=True)
 class _Touch:
-    """Where fingers (d, G, ...) are nearest to the object: the point and how fast it moves, world frame, the point and
-    the outward normal in the object's frame, and the gap, m."""
+    """Where fingers (d, G, ...) are nearest to the object: the ``point`` and how fast it moves, world frame, the point
+    and the outward normal in the object's frame, and the ``gap``, m; and along the fingers' axes the same point ``at``
+    from the object's middle and the normal ``along``."""
 
     point: Array
     speed: Array
     point_seen: Array
     normal_seen: Array
     gap: Array
+    at: Array
+    along: Array
 
 
 @dataclass(frozen=True)
@@ -111,11 +120,8 @@ class ContactFeatures:
     def __call__(self, scene: Scene, chunks: Array) -> tuple[Array, Array]:
         """Of ``chunks`` (d, n, steps, dof), rad, from each state of ``scene``: the fingers (d, G, PER_FINGER), and what
         the chunks do (d, n, G, PER_STEP times the steps that are looked at)."""
-        inverse = rotations.conjugate(scene.quaternion)
         fingers = self._fingers(scene)
-        of_fingers = np.concatenate(
-            [self._of_fingers(scene, fingers), self._of_object(scene, inverse, fingers.end)], axis=-1
-        )
+        of_fingers = np.concatenate([self._of_fingers(scene, fingers), self._of_object(scene, fingers.end)], axis=-1)
         return of_fingers, self._of_steps(scene, chunks[:, :, self.looked_at], fingers)
 
     def _fingers(self, scene: Scene) -> _Fingers:
@@ -126,11 +132,20 @@ class ContactFeatures:
         point, later = tip + at * along
         there = _into_object(scene, point)
         gap, normal = self.shape.distance(there) - self._radius, unit(slope(self.shape.distance, there))
-        end = _Touch(point, (later - point) / DIFFERENCE_S, there, normal, gap)
-        near = self._side(_into_object(scene, place[0]), self._turned(scene, turn[0]))
-        on, later = _on_links(place, turn, near.link, near.local)
-        side = _Touch(on, (later - on) / DIFFERENCE_S, near.seen, near.normal, near.gap)
+        end = self._touch(scene, (point, later), there, normal, gap)
+        near = self._side(_into_object(scene, place[0]), scene.turned[:, None, None].swapaxes(-1, -2) @ turn[0])
+        on = _on_links(place, turn, near.link, near.local)
+        side = self._touch(scene, on, near.seen, near.normal, near.gap)
         return _Fingers(tip[0], end, at, side, near.link, near.local)
+
+    def _touch(
+        self, scene: Scene, points: Array | tuple[Array, Array], seen: Array, normal: Array, gap: Array
+    ) -> _Touch:
+        """The touch at the first of ``points``, which is at the second `DIFFERENCE_S` later."""
+        point, later = points
+        outward = (scene.turned[:, None] @ normal[..., None])[..., 0]
+        at, along = self._told(point - scene.position[:, None]), self._told(outward)
+        return _Touch(point, (later - point) / DIFFERENCE_S, seen, normal, gap, at, along)
 
     def _of_fingers(self, scene: Scene, fingers: _Fingers) -> Array:
         """Where each finger is, what it touches and how it moves there (d, G, 49)."""
@@ -148,7 +163,7 @@ class ContactFeatures:
     def _of_touch(self, scene: Scene, touch: _Touch) -> Array:
         """Where a finger's ``touch`` is, along which normal and with which lever, and how fast it moves, alone and
         against the object (d, G, 17)."""
-        contact, normal = self._told(touch.point - scene.position[:, None]), self._normal(scene, touch)
+        contact, normal = touch.at, touch.along
         speed = self._told(touch.speed)
         spin = self._told(np.broadcast_to(scene.spin[:, None], contact.shape))
         carried = self._told(np.broadcast_to(scene.velocity[:, None], contact.shape)) + rotations.cross(spin, contact)
@@ -163,11 +178,11 @@ class ContactFeatures:
         )
         return np.concatenate(parts, axis=-1)
 
-    def _of_object(self, scene: Scene, inverse: Array, touch: _Touch) -> Array:
+    def _of_object(self, scene: Scene, touch: _Touch) -> Array:
         """Where the object is, how it moves and on what of it it rests, along each finger's axes (d, G, 17); and where
         on it the finger is, which way is up and what bears it, along the object's own (12)."""
         d, shape = len(scene.q), (len(scene.q), self.fingers, 3)
-        up = rotations.rotate(inverse, np.broadcast_to(UP, (d, 3)))
+        up = scene.turned[:, 2]
         height = up @ self._cloud.T
         low = height.min(axis=1, keepdims=True)
         bears = np.exp((low - height) / SUPPORT_M)
@@ -183,7 +198,7 @@ class ContactFeatures:
             told(scene.position)[..., 2:] / ACROSS_M,
             told(scene.velocity) * RATE_S,
             told(scene.spin) * SPIN_S,
-            told(rotations.rotate(scene.quaternion, place)) / ACROSS_M,
+            told((scene.turned @ place[..., None])[..., 0]) / ACROSS_M,
             self._spread(scene, bears, place) * 2.0 / ACROSS_M**2,
             lift / PRESSED_M,
             np.tanh(lift / TOUCH_M),
@@ -197,7 +212,7 @@ class ContactFeatures:
     def _spread(self, scene: Scene, bears: Array, place: Array) -> Array:
         """How wide what bears the object is spread, m2, along each finger's axes (d, G, 3): in all, more outward than
         across, and askew."""
-        around = rotations.rotate(scene.quaternion[:, None], self._cloud - place[:, None])[..., :2]
+        around = (self._cloud - place[:, None]) @ scene.turned[:, :2].swapaxes(-1, -2)
         square = np.einsum("dc,dci,dcj->dij", bears, around, around)
         turn = self.frames.matrices[:, :2, :2]
         along = np.einsum("gki,dkl,glj->dgij", turn, square, turn)
@@ -222,38 +237,16 @@ class ContactFeatures:
         side = _on_links(place, turn, fingers.link[:, None], fingers.local[:, None]) - fingers.side.point[:, None]
         end, side, tip = (self._told(way) for way in (end, side, tip - fingers.tip[:, None]))
         # The box that is nearest now, as far as it goes along the normal: another one may come nearer.
-        away = (side * self._normal(scene, fingers.side)[:, None]).sum(axis=-1, keepdims=True)
+        away = _dot(side, fingers.side.along[:, None])
         offset = (chunks - scene.q[:, None, None]).reshape(d, n * steps, dof) / self._largest_step
         parts = (
             tip / ACROSS_M,
-            self._of_way(scene, fingers.end, end, end_gap),
-            self._of_way(scene, fingers.side, side, fingers.side.gap[:, None, :, None] + away),
+            _of_way(fingers.end, end, end_gap),
+            _of_way(fingers.side, side, fingers.side.gap[:, None, :, None] + away),
             self._by_finger(offset),
         )
         told = np.concatenate(parts, axis=-1).reshape(d, n, steps, self.fingers, PER_STEP)
         return told.transpose(0, 1, 3, 2, 4).reshape(d, n, self.fingers, steps * PER_STEP)
-
-    def _of_way(self, scene: Scene, touch: _Touch, moved: Array, gap: Array) -> Array:
-        """What a ``touch`` does that has ``moved`` (d, m, G, 3) along the fingers' axes, so that there is a ``gap``
-        (d, m, G, 1): how deep it presses and how far it drags, with which levers (d, m, G, 17)."""
-        at = self._told(touch.point - scene.position[:, None])[:, None]
-        along = self._normal(scene, touch)[:, None]
-        depth = np.maximum(-gap, 0.0) / PRESSED_M
-        dragged = (moved - (moved * along).sum(axis=-1, keepdims=True) * along) * (gap < 0.0) / PRESSED_M
-        parts = (
-            gap / PRESSED_M,
-            depth,
-            depth * along,
-            depth * rotations.cross(at, along) / ACROSS_M,
-            dragged,
-            rotations.cross(at, dragged) / ACROSS_M,
-            moved / ACROSS_M,
-        )
-        return np.concatenate(parts, axis=-1)
-
-    def _normal(self, scene: Scene, touch: _Touch) -> Array:
-        """The surface's normal (d, G, 3) where each finger is nearest, along the finger's axes."""
-        return self._told(rotations.rotate(scene.quaternion[:, None], touch.normal_seen))
 
     def _told(self, vectors: Array) -> Array:
         """``vectors`` (..., G, 3) of the world along the axes of each finger."""
@@ -267,10 +260,28 @@ class ContactFeatures:
         """The tips (..., G, 3) of fingers whose links are at ``place``, turned by ``turn``, m, world frame."""
         return np.asarray(place[..., -1, :] + np.einsum("...gij,gj->...gi", turn[..., -1, :, :], self._tip_places))
 
-    def _turned(self, scene: Scene, turn: Array) -> Array:
-        """``turn`` (d, ..., 3, 3) of the world as the object sees it."""
-        back = rotations.to_matrix(rotations.conjugate(scene.quaternion))
-        return np.asarray(np.einsum("dij,d...jk->d...ik", back, turn))
+
+def _of_way(touch: _Touch, moved: Array, gap: Array) -> Array:
+    """What a ``touch`` does that has ``moved`` (d, m, G, 3) along the fingers' axes, so that there is a ``gap``
+    (d, m, G, 1): how deep it presses and how far it drags, with which levers (d, m, G, 17)."""
+    at, along = touch.at[:, None], touch.along[:, None]
+    depth = np.maximum(-gap, 0.0) / PRESSED_M
+    dragged = (moved - _dot(moved, along) * along) * (gap < 0.0) / PRESSED_M
+    parts = (
+        gap / PRESSED_M,
+        depth,
+        depth * along,
+        depth * rotations.cross(at, along) / ACROSS_M,
+        dragged,
+        rotations.cross(at, dragged) / ACROSS_M,
+        moved / ACROSS_M,
+    )
+    return np.concatenate(parts, axis=-1)
+
+
+def _dot(a: Array, b: Array) -> Array:
+    """Products (..., 1) of vectors (..., 3)."""
+    return np.asarray(a[..., :1] * b[..., :1] + a[..., 1:2] * b[..., 1:2] + a[..., 2:] * b[..., 2:])
 
 
 def _on_links(place: Array, turn: Array, link: Indices, local: Array) -> Array:
@@ -284,4 +295,4 @@ def _on_links(place: Array, turn: Array, link: Indices, local: Array) -> Array:
 def _into_object(scene: Scene, points: Array) -> Array:
     """``points`` (d, ..., 3) of the world in the frame of the object of each scene."""
     rows = points.reshape(len(points), -1, 3) - scene.position[:, None]
-    return np.asarray((rows @ rotations.to_matrix(scene.quaternion)).reshape(points.shape))
+    return np.asarray((rows @ scene.turned).reshape(points.shape))

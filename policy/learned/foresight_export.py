@@ -32,11 +32,18 @@ TOLERANCE = 1e-3
 @dataclass(frozen=True)
 class Use:
     """How a policy chooses among ``drawn`` chunks, drawn in ``euler`` steps (0: as the source does), of which
-    ``executed`` postures are gone for."""
+    ``executed`` postures are gone for.
+
+    Of the foreseen best ``simulated`` are simulated to choose among, 0: none, by ``simulated_steps`` postures, 0: all
+    that are foreseen. With ``whole_numbers`` the layers of the network multiply those.
+    """
 
     drawn: int
     executed: int
     euler: int = 0
+    simulated: int = 0
+    simulated_steps: int = 0
+    whole_numbers: bool = False
 
 
 Rows = tuple[NDArray[np.float32], NDArray[np.float32]]
@@ -64,9 +71,11 @@ def export_foresight(
     drawn_parity = card.config["parity"]
     chunk = asdict(chunk_facts(card.config["chunk"], str(source)))
     chunk |= {"judged": use.drawn, "executed": use.executed, "foreseen": weights.steps, "judge": BY_FORESIGHT}
-    chunk["euler"] = use.euler or chunk["euler"]
+    chunk |= {"euler": use.euler or chunk["euler"], "simulated": use.simulated}
+    chunk["simulated_steps"] = use.simulated_steps
     chunk_facts(chunk, str(folder))
-    network, drawing = foresight_graph(weights), (source / NETWORK).read_bytes()
+    written_weights = weights.in_whole_numbers(*observed) if use.whole_numbers else weights
+    network, drawing = foresight_graph(written_weights), (source / NETWORK).read_bytes()
     actor = read_chunks(source / NETWORK, hand, use.euler) if use.euler else None
     if actor is not None:
         drawing = chunk_graph(actor)
@@ -76,7 +85,8 @@ def export_foresight(
             if actor is not None:
                 drawn_parity = check_chunk_parity(partial, actor, actor.normaliser.mean[None], hand, 0)
         with _in_place(folder / FORESIGHT, network) as partial:
-            parity = check_foresight(partial, weights, observed)
+            parity = check_foresight(partial, written_weights, observed)
+            parity |= {"rounded_by": rounded_by(written_weights, weights, observed)}
     except OSError as error:
         what = f"the policy cannot be written ({error.strerror})"
         raise RunError(what, where=str(folder), right="room in a folder of yours") from error
@@ -105,6 +115,12 @@ def check_foresight(path: Path, weights: ForesightWeights, observed: Rows) -> di
         what = f"the exported foresight differs by {worst:.2g}"
         raise RunError(what, where=str(path.parent), right=f"{TOLERANCE:g} at most")
     return {"tolerance": TOLERANCE, "largest_observed": worst}
+
+
+def rounded_by(rounded: ForesightWeights, weights: ForesightWeights, observed: Rows) -> float:
+    """How far ``rounded`` are from ``weights`` on ``observed`` in the mean of squares, of what those foretell."""
+    ours, theirs = rounded.moved(*observed), weights.moved(*observed)
+    return float(np.sqrt(((ours - theirs) ** 2).sum() / (theirs**2).sum()))
 
 
 @contextmanager

@@ -16,6 +16,7 @@ from knuckle.policy.contract import Goal, PolicySpec, SceneState
 from knuckle.policy.goal_check import check_goal
 from knuckle.policy.learned.chunk_player import (
     BY_FORESIGHT,
+    ChunkFacts,
     ChunkPlayer,
     GoalJudge,
     chunk_facts,
@@ -55,7 +56,7 @@ class LearnedPolicy:
             facts = chunk_facts(self.card.config["chunk"], str(folder))
             self._session = open_chunks(path, width, hand.dof, facts)
             self._chunks = ChunkPlayer(self._session, facts, self._chart, rng or np.random.default_rng(0))
-            self._judges = judges or self._judges_of(facts.judge)
+            self._judges = judges or self._judges_of(facts)
             first = run_chunks(self._session, np.zeros((1, width)), np.zeros((1, facts.length, hand.dof)))
         else:
             self._session = open_network(path, width, hand.dof)
@@ -147,18 +148,26 @@ class LearnedPolicy:
         if self._chunks is not None:
             self._chunks.judge = self._judge
 
-    def _judges_of(self, kind: str) -> Judges:
-        """Who judges chunks by the card: a simulation, or the network beside the policy's."""
-        if kind == BY_FORESIGHT:
-            return foresights(self.hand, self.folder, self.card.config)
-        return partial(_simulated, self.hand)
+    def _judges_of(self, facts: ChunkFacts) -> Judges:
+        """Who judges chunks by the card: a simulation, the network beside the policy's, or one after the other."""
+        if facts.judge != BY_FORESIGHT:
+            return partial(_simulated, self.hand)
+        foreseen = foresights(self.hand, self.folder, self.card.config)
+        return partial(_sifted, self.hand, foreseen, facts) if facts.simulated else foreseen
 
 
-def foresights(hand: HandSpec, folder: Path, config: Mapping[str, Any]) -> Judges:
+def foresights(hand: HandSpec, folder: Path, config: Mapping[str, Any]) -> Callable[[str], Foresight]:
     """Judges that ask the network in ``folder``, by the ``config`` of its card; InputError where it cannot be used."""
     facts = foresight_facts(config, str(folder))
     session = open_foresight(folder / FORESIGHT, facts.looked_at, facts.steps)
     return lambda name: Foresight(hand, name, session, facts.looked_at, facts.steps)
+
+
+def _sifted(hand: HandSpec, foreseen: Callable[[str], Foresight], facts: ChunkFacts, object_name: str) -> GoalJudge:
+    from knuckle.policy.learned.chunk_judge import ChunkJudge
+    from knuckle.policy.learned.sieve import Sieve
+
+    return Sieve(foreseen(object_name), ChunkJudge(hand, object_name), facts.simulated, facts.simulated_steps)
 
 
 def _simulated(hand: HandSpec, object_name: str) -> GoalJudge:

@@ -62,7 +62,10 @@ class UseConfig:
     drawn: int = setting(48, "chunks drawn at once, of which the foretold best is gone for", low=2, high=512)
     euler: int = setting(0, "steps from noise to a chunk, a divisor of the source's; 0: as many", low=0, high=50)
     executed: int = setting(4, "postures that are gone for before the next chunks are drawn", low=1, high=60)
-    simulated: int = setting(0, "of the foreseen best so many are simulated to choose among, 0: none", low=0, high=64)
+    simulated: int = setting(0, "of the foreseen best at most so many are simulated, 0: none", low=0, high=64)
+    simulated_each: float = setting(
+        0.0, "deviation of foretold costs for which one chunk more is simulated, 0: always as many", low=0.0, high=100.0
+    )
     simulated_steps: int = setting(0, "postures of those that are simulated, 0: all foreseen ones", low=0, high=60)
     whole_numbers: bool = setting(True, "the network multiplies whole numbers of eight bits: a third less time")
 

@@ -32,7 +32,10 @@ class ChunkFacts:
     )
     foreseen: int = setting(0, "postures of a chunk by which it is judged, 0: all", low=0, high=60)
     judge: str = setting(BY_SIMULATION, "what foretells where a chunk leads", choices=JUDGES)
-    simulated: int = setting(0, "of the foreseen best so many are simulated to choose among, 0: none", low=0, high=64)
+    simulated: int = setting(0, "of the foreseen best at most so many are simulated, 0: none", low=0, high=64)
+    simulated_each: float = setting(
+        0.0, "deviation of foretold costs for which one chunk more is simulated, 0: always as many", low=0.0, high=100.0
+    )
     simulated_steps: int = setting(
         0, "postures of those that are simulated, 0: as many as are foreseen", low=0, high=60
     )

@@ -34,8 +34,9 @@ class Use:
     """How a policy chooses among ``drawn`` chunks, drawn in ``euler`` steps (0: as the source does), of which
     ``executed`` postures are gone for.
 
-    Of the foreseen best ``simulated`` are simulated to choose among, 0: none, by ``simulated_steps`` postures, 0: all
-    that are foreseen. With ``whole_numbers`` the layers of the network multiply those.
+    Of the foreseen best at most ``simulated`` are simulated to choose among, 0: none, by ``simulated_steps`` postures,
+    0: all that are foreseen; one more for each ``simulated_each`` that foretold costs deviate by, 0: always as many.
+    With ``whole_numbers`` the layers of the network multiply those.
     """
 
     drawn: int
@@ -43,6 +44,7 @@ class Use:
     euler: int = 0
     simulated: int = 0
     simulated_steps: int = 0
+    simulated_each: float = 0.0
     whole_numbers: bool = False
 
 
@@ -72,7 +74,7 @@ def export_foresight(
     chunk = asdict(chunk_facts(card.config["chunk"], str(source)))
     chunk |= {"judged": use.drawn, "executed": use.executed, "foreseen": weights.steps, "judge": BY_FORESIGHT}
     chunk |= {"euler": use.euler or chunk["euler"], "simulated": use.simulated}
-    chunk["simulated_steps"] = use.simulated_steps
+    chunk |= {"simulated_steps": use.simulated_steps, "simulated_each": use.simulated_each}
     chunk_facts(chunk, str(folder))
     written_weights = weights.in_whole_numbers(*observed) if use.whole_numbers else weights
     network, drawing = foresight_graph(written_weights), (source / NETWORK).read_bytes()

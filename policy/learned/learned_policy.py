@@ -167,7 +167,8 @@ def _sifted(hand: HandSpec, foreseen: Callable[[str], Foresight], facts: ChunkFa
     from knuckle.policy.learned.chunk_judge import ChunkJudge
     from knuckle.policy.learned.sieve import Sieve
 
-    return Sieve(foreseen(object_name), ChunkJudge(hand, object_name), facts.simulated, facts.simulated_steps)
+    how = facts.simulated, facts.simulated_steps, facts.simulated_each
+    return Sieve(foreseen(object_name), ChunkJudge(hand, object_name), *how)
 
 
 def _simulated(hand: HandSpec, object_name: str) -> GoalJudge:

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from knuckle.core.errors import InputError
-from knuckle.policy.contract import Goal
+from knuckle.hardware.spec.hand_spec import HandSpec
+from knuckle.policy.contract import Goal, SceneState
 from knuckle.policy.learned.chunk_judge import ChunkJudge
 from knuckle.policy.learned.learned_policy import LearnedPolicy
 from knuckle.policy.learned.policy_card import CARD
@@ -17,6 +18,18 @@ from knuckle.policy.learned.sieve import Sieve
 from tests.policy.test_foresight import HAND, deployed, opened, some_chunks, state_of, states, unlearned
 
 GOAL = np.array([0.0, 1.0, 0.0, 0.0])
+
+
+class Counted(ChunkJudge):
+    """Notes the shapes of what it is to simulate."""
+
+    def __init__(self, hand: HandSpec, object_name: str) -> None:
+        super().__init__(hand, object_name)
+        self.seen: list[tuple[int, ...]] = []
+
+    def costs(self, state: SceneState, chunks: np.ndarray, smoothed: np.ndarray) -> np.ndarray:
+        self.seen.append(chunks.shape)
+        return super().costs(state, chunks, smoothed)
 
 
 @pytest.mark.parametrize(("kept", "steps"), [(1, 0), (3, 0), (3, 2), (20, 0)])
@@ -32,6 +45,23 @@ def test_the_simulated_best_of_the_foreseen_best_is_gone_for(tmp_path: Path, kep
     assert chosen in best and true[chosen] == pytest.approx(true[best].min())
     assert np.ptp(true) > 0.0
     sieve.close()
+
+
+def test_one_more_is_simulated_for_each_time_that_the_foretold_costs_deviate_so_far(tmp_path: Path) -> None:
+    scene = states(1, 8)
+    state, smoothed, chunks = state_of(scene, 0), scene.smoothed[0], some_chunks(scene, 12)[0]
+    foresight, simulation = opened(tmp_path, unlearned()), Counted(HAND, "truck")
+    foresight.goal = simulation.goal = GOAL
+    costs = foresight.costs(state, chunks, smoothed)
+    for more in (0, 1, 3, 30):
+        simulation.seen.clear()
+        sieve = Sieve(foresight, simulation, 5, 2, float(np.std(costs)) / (more + 0.5))
+        sieve.goal = GOAL
+        chosen = sieve(state, chunks, smoothed)
+        wanted = min(1 + more, 5)
+        assert simulation.seen == ([] if wanted == 1 else [(wanted, 2, HAND.dof)])
+        assert chosen in np.argsort(costs)[:wanted]
+    simulation.close()
 
 
 def test_what_is_simulated_follows_the_goal(tmp_path: Path) -> None:

@@ -25,8 +25,9 @@ from knuckle.policy.learned.foresight import FORESIGHT, open_foresight
 from knuckle.policy.learned.foresight_graph import ForesightWeights, foresight_graph
 from knuckle.policy.learned.policy_card import CARD, NETWORK, read_card
 
-TOLERANCE = 1e-3
-"""How far a foretold turn, rad, or shift, m, of the file may be from numpy's; both are float32."""
+TOLERANCE, WHOLE_TOLERANCE = 1e-3, 1e-2
+"""How far a foretold turn, rad, or shift, m, of the file may be from numpy's, both float32; and where whole numbers are
+multiplied: what lies in the middle between two of them is one or the other by the last bit."""
 
 
 @dataclass(frozen=True)
@@ -107,16 +108,17 @@ def export_foresight(
 
 
 def check_foresight(path: Path, weights: ForesightWeights, observed: Rows) -> dict[str, float]:
-    """The largest difference of the file at ``path`` from ``weights`` on ``observed``; RunError above `TOLERANCE`."""
+    """The largest difference of the file at ``path`` from ``weights`` on ``observed``; RunError for too large a one."""
     session, worst = open_foresight(path, weights.looked_at, weights.steps), 0.0
     names = [port.name for port in session.get_inputs()]
     for given in zip(*observed, strict=True):
         (moved,) = session.run(None, dict(zip(names, given, strict=True)))
         worst = max(worst, float(np.abs(moved - weights.moved(*given)).max()))
-    if not worst <= TOLERANCE:
+    allowed = TOLERANCE if weights.ranges is None else WHOLE_TOLERANCE
+    if not worst <= allowed:
         what = f"the exported foresight differs by {worst:.2g}"
-        raise RunError(what, where=str(path.parent), right=f"{TOLERANCE:g} at most")
-    return {"tolerance": TOLERANCE, "largest_observed": worst}
+        raise RunError(what, where=str(path.parent), right=f"{allowed:g} at most")
+    return {"tolerance": allowed, "largest_observed": worst}
 
 
 def rounded_by(rounded: ForesightWeights, weights: ForesightWeights, observed: Rows) -> float:

@@ -52,5 +52,5 @@ def test_chunks_that_simulation_chooses_tilt_objects_as_their_card_says() -> Non
 def test_chunks_that_a_network_chooses_tilt_objects_as_their_card_says() -> None:
     task = ReorientTask("reorient-foresight", world="table", hand="dclaw3", objects="train", rung="60", seed=11)
     figures, _ = figures_of(evaluate(task, 24, jobs=2)["reorient-foresight"])
-    # 69% by its card, a quarter where nothing chooses: with fewer than 10 of 24 something is broken (1 in 700).
-    assert figures["success_0p4"] >= 10 / 24
+    # 73% by its card, a quarter where nothing chooses: with fewer than 11 of 24 something is broken (1 in 1000).
+    assert figures["success_0p4"] >= 11 / 24

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from knuckle.core import rotations
+from knuckle.core.errors import InputError
 from knuckle.hardware.spec.hand_spec import Array, HandSpec, Link, Primitive
 from knuckle.hardware.spec.object_shape import ObjectShape
 from knuckle.hardware.spec.primitive_distance import PrimitiveDistances
@@ -42,11 +43,15 @@ class Nearest:
 
 class LinkTouch:
     """Finds where the boxes of the links of ``hand`` are nearest to ``shape``, of whose surface ``points`` (n, 3) are
-    looked at."""
+    looked at. InputError for a hand with a link of a finger that has none."""
 
     def __init__(self, hand: HandSpec, shape: ObjectShape, points: Array) -> None:
         self.shape, self.points = shape, points
         links = _finger_links(hand, len(TipKinematics(hand).joints[0]))
+        bare = [link.name for link in links if not _boxes(link)]
+        if bare:
+            what = f"{bare[0]} has no box that could touch an object"
+            raise InputError(what, where=f"hand {hand.name}", right="links like the D'Claw's")
         self._boxes = [PrimitiveDistances(_boxes(link)) for link in links]
         self._grids = [np.concatenate([box_grid(p, GRID_M) for p in _boxes(link)]) for link in links]
         self._counts = np.array([len(grid) for grid in self._grids])

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from knuckle.core import rotations
+from knuckle.core.errors import InputError
 from knuckle.hardware.spec.hand_spec import Primitive
 from knuckle.hardware.spec.object_shape import ObjectShape
 from knuckle.hardware.spec.primitive_distance import signed_distance
@@ -117,6 +120,13 @@ def test_the_gap_that_a_posture_is_told_to_leave_is_how_far_the_box_then_is() ->
     assert plain.sum() > 20
     off = np.abs(told - later.gap)[plain]
     assert np.median(off) < 0.2 * np.median(np.abs(later.gap - now.gap)[plain])
+
+
+def test_a_hand_whose_links_have_no_boxes_is_refused_in_one_line() -> None:
+    bare = tuple(replace(link, primitives=()) if link.name.endswith("_2") else link for link in HAND.links)
+    with pytest.raises(InputError, match="link_f1_2 has no box that could touch an object") as refused:
+        ContactFeatures(replace(HAND, links=bare), object_shape("truck"), LOOKED_AT)
+    assert "\n" not in str(refused.value)
 
 
 @given(half=st.tuples(*[st.floats(0.003, 0.05)] * 3), apart=st.floats(0.005, 0.1))

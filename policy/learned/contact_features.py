@@ -129,19 +129,17 @@ class ContactFeatures:
         tip, along = self._tip(place, turn), -turn[..., -1, :, 2]
         seen = _into_object(scene, tip[0, :, :, None] + along[0, :, :, None] * FINELY_M[:, None])
         at = (shares(np.asarray(self.shape.distance(seen))) @ FINELY_M)[..., None]
-        point, later = tip + at * along
-        there = _into_object(scene, point)
+        points = tip + at * along
+        there = _into_object(scene, points[0])
         gap, normal = self.shape.distance(there) - self._radius, unit(slope(self.shape.distance, there))
-        end = self._touch(scene, (point, later), there, normal, gap)
+        end = self._touch(scene, points, there, normal, gap)
         near = self._side(_into_object(scene, place[0]), scene.turned[:, None, None].swapaxes(-1, -2) @ turn[0])
         on = _on_links(place, turn, near.link, near.local)
         side = self._touch(scene, on, near.seen, near.normal, near.gap)
         return _Fingers(tip[0], end, at, side, near.link, near.local)
 
-    def _touch(
-        self, scene: Scene, points: Array | tuple[Array, Array], seen: Array, normal: Array, gap: Array
-    ) -> _Touch:
-        """The touch at the first of ``points``, which is at the second `DIFFERENCE_S` later."""
+    def _touch(self, scene: Scene, points: Array, seen: Array, normal: Array, gap: Array) -> _Touch:
+        """The touch at the first of ``points`` (2, d, G, 3), which is at the second `DIFFERENCE_S` later."""
         point, later = points
         outward = (scene.turned[:, None] @ normal[..., None])[..., 0]
         at, along = self._told(point - scene.position[:, None]), self._told(outward)

@@ -164,6 +164,7 @@ def foresights(hand: HandSpec, folder: Path, config: Mapping[str, Any]) -> Calla
 
 
 def _sifted(hand: HandSpec, foreseen: Callable[[str], Foresight], facts: ChunkFacts, object_name: str) -> GoalJudge:
+    # Only here and below: a policy that needs no simulation does not load one.
     from knuckle.policy.learned.chunk_judge import ChunkJudge
     from knuckle.policy.learned.sieve import Sieve
 
@@ -172,7 +173,6 @@ def _sifted(hand: HandSpec, foreseen: Callable[[str], Foresight], facts: ChunkFa
 
 
 def _simulated(hand: HandSpec, object_name: str) -> GoalJudge:
-    # Only here: a policy that needs no simulation does not load one.
     from knuckle.policy.learned.chunk_judge import ChunkJudge
 
     return ChunkJudge(hand, object_name)

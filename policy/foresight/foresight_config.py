@@ -67,6 +67,9 @@ class UseConfig:
         0.0, "deviation of foretold costs for which one chunk more is simulated, 0: always as many", low=0.0, high=100.0
     )
     simulated_steps: int = setting(0, "postures of those that are simulated, 0: all foreseen ones", low=0, high=60)
+    regrasp: int = setting(
+        26, "control steps without gain after which the hand opens and begins anew, 0: never", low=0, high=1000
+    )
     whole_numbers: bool = setting(True, "the network multiplies whole numbers of eight bits: a third less time")
 
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from knuckle.hardware.spec.hand_spec import Array
 
-END, OFFSET, ESCAPE, ESCAPE_RADIUS_M = 2.0, 1.5, 10.0, 0.07
+END, OFFSET, ESCAPE, ESCAPE_RADIUS_M = 2.0, 4.5, 30.0, 0.07
 """What counts beside the mean angle, rad: the angle at the end; per m, how far off the middle the object ends, and how
 far beyond the radius where it begins to escape."""
 

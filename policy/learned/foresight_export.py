@@ -24,6 +24,7 @@ from knuckle.policy.learned.export import check_chunk_parity
 from knuckle.policy.learned.foresight import FORESIGHT, open_foresight
 from knuckle.policy.learned.foresight_graph import ForesightWeights, foresight_graph
 from knuckle.policy.learned.policy_card import CARD, NETWORK, read_card
+from knuckle.policy.learned.regrasp_rule import RegraspConfig
 
 TOLERANCE, WHOLE_TOLERANCE = 1e-3, 1e-2
 """How far a foretold turn, rad, or shift, m, of the file may be from numpy's, both float32; and where whole numbers are
@@ -37,7 +38,8 @@ class Use:
 
     Of the foreseen best at most ``simulated`` are simulated to choose among, 0: none, by ``simulated_steps`` postures,
     0: all that are foreseen; one more for each ``simulated_each`` that foretold costs deviate by, 0: always as many.
-    With ``whole_numbers`` the layers of the network multiply those.
+    With ``whole_numbers`` the layers of the network multiply those. After ``regrasp`` control steps without gain the
+    hand opens, 0: never.
     """
 
     drawn: int
@@ -47,6 +49,7 @@ class Use:
     simulated_steps: int = 0
     simulated_each: float = 0.0
     whole_numbers: bool = False
+    regrasp: int = 0
 
 
 Rows = tuple[NDArray[np.float32], NDArray[np.float32]]
@@ -95,11 +98,12 @@ def export_foresight(
         raise RunError(what, where=str(folder), right="room in a folder of yours") from error
     told = {"looked_at": list(weights.looked_at), "steps": weights.steps, "parity": parity, "training": dict(training)}
     told["sha256"] = hashlib.sha256(network).hexdigest()
+    ways = {"regrasp": asdict(RegraspConfig(after=use.regrasp))}
     written = replace(
         card,
         name=name,
         data=f"{card.data}; {data}",
-        config=dict(card.config) | {"chunk": chunk, "foresight": told, "parity": drawn_parity},
+        config=dict(card.config) | ways | {"chunk": chunk, "foresight": told, "parity": drawn_parity},
         scores={},
         sha256=hashlib.sha256(drawing).hexdigest(),
     )

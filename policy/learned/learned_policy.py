@@ -26,7 +26,8 @@ from knuckle.policy.learned.chunk_player import (
 from knuckle.policy.learned.done_rule import DoneRule
 from knuckle.policy.learned.foresight import FORESIGHT, Foresight, foresight_facts, open_foresight
 from knuckle.policy.learned.hold_rule import HoldRule
-from knuckle.policy.learned.policy_card import NETWORK, done_of, read_card
+from knuckle.policy.learned.policy_card import NETWORK, done_of, read_card, regrasp_of
+from knuckle.policy.learned.regrasp_rule import RegraspRule
 from knuckle.policy.stillness import goal_angle
 from knuckle.sim.reorient.observation import ReorientObservation
 
@@ -67,6 +68,7 @@ class LearnedPolicy:
             raise InputError(what, where=str(path), right="weights of a training that went well")
         done = done_of(self.card, str(folder))
         self._done, self._hold = DoneRule(done), HoldRule(done, self._chart)
+        self._regrasp = RegraspRule(regrasp_of(self.card, str(folder)), hand, max(done.angle, done.hold))
         self._goal: Goal | None = None
         self._judge: GoalJudge | None = None
         self._smoothed = np.zeros(hand.dof)
@@ -89,6 +91,7 @@ class LearnedPolicy:
         self._smoothed = np.zeros(self.hand.dof)
         self._done.reset()
         self._hold.reset()
+        self._regrasp.reset(goal)
         if self._chunks is not None:
             self._chunks.reset()
             if self._chunks.facts.judged:
@@ -101,18 +104,26 @@ class LearnedPolicy:
         """
         if self._goal is None:
             raise RunError("the policy has no goal", where=str(self.folder), right="reset it with one first")
-        if self._chunks is None:
-            wanted = run_network(self._session, self._observe(state, self._goal)[None])[0]
-        else:
-            if not _finite(state):
-                self._observe(state, self._goal)  # says what is not
-            wanted = self._chunks.action(partial(self._observe, state, self._goal), state, self._smoothed)
         angle = goal_angle(state, self._goal.quaternion)
+        wanted = self._wanted(state, self._goal, angle)
         action = self._hold.action(wanted, np.asarray(state.q), self._smoothed, angle)
         if self._chunks is not None and self._hold.holding:
             self._chunks.reset()  # what was planned before the hand held is no plan for after it
         self._smoothed = self._chart.smooth(action, self._smoothed)
         return action, self._done.step(state, self._goal, self._smoothed)
+
+    def _wanted(self, state: SceneState, goal: Goal, angle: float) -> Array:
+        """The action that the network wants, or the one that opens the hand."""
+        if not _finite(state):
+            self._observe(state, goal)  # says what is not
+        posture = self._regrasp.posture(state, angle)
+        if posture is not None:
+            if self._chunks is not None:
+                self._chunks.reset()
+            return np.asarray(self._chart.towards(np.asarray(state.q), posture, self._smoothed))
+        if self._chunks is None:
+            return np.asarray(run_network(self._session, self._observe(state, goal)[None])[0])
+        return self._chunks.action(partial(self._observe, state, goal), state, self._smoothed)
 
     def close(self) -> None:
         """Give back what chunks are judged with."""

@@ -47,13 +47,9 @@ class LinkTouch:
 
     def __init__(self, hand: HandSpec, shape: ObjectShape, points: Array) -> None:
         self.shape, self.points = shape, points
-        links = _finger_links(hand, len(TipKinematics(hand).joints[0]))
-        bare = [link.name for link in links if not _boxes(link)]
-        if bare:
-            what = f"{bare[0]} has no box that could touch an object"
-            raise InputError(what, where=f"hand {hand.name}", right="links like the D'Claw's")
-        self._boxes = [PrimitiveDistances(_boxes(link)) for link in links]
-        self._grids = [np.concatenate([box_grid(p, GRID_M) for p in _boxes(link)]) for link in links]
+        links = finger_boxes(hand)
+        self._boxes = [PrimitiveDistances(boxes) for boxes in links]
+        self._grids = [np.concatenate([box_grid(p, GRID_M) for p in boxes]) for boxes in links]
         self._counts = np.array([len(grid) for grid in self._grids])
 
     def __call__(self, place: Array, turn: Array) -> Nearest:
@@ -137,16 +133,18 @@ def corners(solid: Primitive) -> Array:
     return np.asarray(rotations.rotate(np.array(solid.quaternion), local) + np.array(solid.position))
 
 
-def _boxes(link: Link) -> tuple[Primitive, ...]:
-    return tuple(p for p in link.primitives if p.kind == "box")
-
-
-def _finger_links(hand: HandSpec, count: int) -> list[Link]:
-    """The links of the first finger from the base on, which all fingers are like."""
+def finger_boxes(hand: HandSpec) -> list[tuple[Primitive, ...]]:
+    """The boxes of each link of the first finger, which all fingers are like, from the base on. InputError for a hand
+    with a link of a finger that has none."""
     links = {link.name: link for link in hand.links}
     chain: list[Link] = []
     link = links[hand.tips[0].link]
-    for _ in range(count):
+    for _ in TipKinematics(hand).joints[0]:
         chain.insert(0, link)
         link = links[link.parent or ""]
-    return chain
+    boxes = [tuple(p for p in link.primitives if p.kind == "box") for link in chain]
+    if not all(boxes):
+        bare = next(link.name for link, found in zip(chain, boxes, strict=True) if not found)
+        what = f"{bare} has no box that could touch an object"
+        raise InputError(what, where=f"hand {hand.name}", right="links like the D'Claw's")
+    return boxes

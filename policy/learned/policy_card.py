@@ -14,6 +14,7 @@ from knuckle.hardware.spec.hand_spec import HandSpec
 from knuckle.policy.learned.chunk_player import BY_FORESIGHT, chunk_facts
 from knuckle.policy.learned.done_rule import DoneConfig
 from knuckle.policy.learned.foresight import FORESIGHT, foresight_facts
+from knuckle.policy.learned.regrasp_rule import RegraspConfig
 from knuckle.sim.reorient.observation import ReorientObservation
 
 CARD, NETWORK = "card.json", "policy.onnx"
@@ -60,6 +61,7 @@ def read_card(folder: Path, hand: HandSpec) -> Card:
     if card.observations != ReorientObservation(hand).entries or card.actions != action_entries(hand):
         raise InputError("other observations or actions", where=where, right=f"those of {hand.name}")
     done_of(card, where)
+    regrasp_of(card, where)
     if "chunk" in config and chunk_facts(config["chunk"], where).judge == BY_FORESIGHT:
         _require_foresight(folder, config)
     return card
@@ -80,6 +82,14 @@ def done_of(card: Card, where: str) -> DoneConfig:
     if not isinstance(given, dict):
         raise InputError("the card does not say when the policy is done", where=where, right="config.done")
     return from_mapping(DoneConfig, given, where=f"{where}: done")
+
+
+def regrasp_of(card: Card, where: str) -> RegraspConfig:
+    """When the policy lets go: never where the card does not say it; InputError or ConfigError where it is no rule."""
+    given = card.config.get("regrasp", {})
+    if not isinstance(given, dict):
+        raise InputError("the card's rule of letting go is none", where=where, right="config.regrasp: after and gain")
+    return from_mapping(RegraspConfig, given, where=f"{where}: regrasp")
 
 
 def _differs(name: str, found: Any, wanted: Any) -> str:

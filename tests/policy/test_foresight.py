@@ -180,7 +180,7 @@ def test_the_chunk_that_is_foretold_to_turn_the_object_to_the_goal_is_chosen(tmp
         costs = foresight.costs(state, chunks, smoothed)
         angles = rotations.angle_between(rotations.multiply(rotations.exp(turns), scene.quaternion[0]), foresight.goal)
         offset = np.linalg.norm((scene.position[0] + shift)[:, :2], axis=1)
-        wanted = angles.mean(axis=1) + 2.0 * angles[:, -1] + 1.5 * offset + 10.0 * np.maximum(offset - 0.07, 0.0)
+        wanted = angles.mean(axis=1) + 2.0 * angles[:, -1] + 4.5 * offset + 30.0 * np.maximum(offset - 0.07, 0.0)
         np.testing.assert_allclose(costs, wanted, atol=1e-9)
         assert foresight(state, chunks, smoothed) == int(np.argmin(wanted))
 
@@ -271,7 +271,7 @@ def test_labels_are_what_simulation_says_and_what_it_prefers_is_gone_for() -> No
     np.testing.assert_array_equal(noted["poses"], np.concatenate([position, quaternion], axis=-1))
     angles = rotations.angle_between(quaternion, judge.goal)
     offset = np.linalg.norm(position[:, -1, :2], axis=-1)
-    costs = angles.mean(axis=1) + 2.0 * angles[:, -1] + 1.5 * offset + 10.0 * np.maximum(offset - 0.07, 0.0)
+    costs = angles.mean(axis=1) + 2.0 * angles[:, -1] + 4.5 * offset + 30.0 * np.maximum(offset - 0.07, 0.0)
     assert chosen == int(np.argmin(costs))
     judge.close()
 

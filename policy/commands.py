@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,6 +30,7 @@ class EvalReorient:
     rung: str = setting("so3", "how far goals are: yaw60, 30, 60, 90 or so3")
     state: str = setting("privileged", "what the controller sees", choices=("privileged", "perceived"))
     episodes: int = setting(20, "number of episodes", low=1, high=100_000)
+    goals: int = setting(1, "goals of an episode, each given where the one before it ended", low=1, high=1000)
     seed: int = setting(1, "seed of placements and goals", low=0, high=2**31 - 1)
     threads: int = setting(1, "planner threads of one episode", low=1, high=64)
     jobs: int = setting(2, "episodes played at once, each in a process of its own", low=1, high=64)
@@ -78,6 +79,7 @@ def _task(config: EvalReorient) -> ReorientTask:
         state=config.state,
         seed=config.seed,
         threads=config.threads,
+        goals=config.goals,
         planner=parse_pairs(config.planner, where="--planner"),
     )
 
@@ -99,8 +101,8 @@ def _require_places(config: EvalReorient) -> None:
 
 
 def _show(config: EvalReorient, task: ReorientTask, results: dict[str, list[EpisodeScore]]) -> None:
-    """The film of the first episode and the page, where they are asked for."""
-    starts = task.starts(config.episodes)
+    """The film of the first episode and the page, where they are asked for; films are of first goals."""
+    starts, task = task.starts(config.episodes), replace(task, goals=1)
     if config.video:
         from knuckle.policy.episode_video import film_episode
 
@@ -119,7 +121,7 @@ def _show(config: EvalReorient, task: ReorientTask, results: dict[str, list[Epis
         film = film_sheet(results[config.controller], again, rate_hz=hand_spec(config.hand).control_rate_hz)
         figures = {name: figures_of(scores)[0] for name, scores in results.items()}
         intervals = {name: figures_of(scores)[1] for name, scores in results.items()}
-        shown = ("controller", "world", "hand", "objects", "rung", "state", "episodes", "seed", "planner")
+        shown = ("controller", "world", "hand", "objects", "rung", "state", "episodes", "goals", "seed", "planner")
         protocol = {name: str(getattr(config, name)) for name in shown if getattr(config, name) != ""}
         title = f"Reorientation by {config.controller}"
         write_page(Path(config.page), title, protocol, results, figures, intervals, film)

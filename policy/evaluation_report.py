@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 from rich.console import Console
 from rich.table import Table
 
@@ -16,6 +17,13 @@ PERCEIVED = (
     ("perception_ms", "processor time a frame", "ms"),
 )
 """Figures of perceiving: name, label, unit."""
+CHAINED = (
+    ("later_success_0p4", "later goals"),
+    ("after_success_0p4", "after a success"),
+    ("after_failure_0p4", "after a failure"),
+    ("later_drop_rate", "dropped later"),
+)
+"""Figures of goals that follow others: name, label."""
 
 
 def print_report(task: ReorientTask, results: dict[str, list[EpisodeScore]]) -> None:
@@ -48,6 +56,13 @@ def _table(task: ReorientTask, results: dict[str, list[EpisodeScore]]) -> Table:
     for name, label in zip(names, labels, strict=True):
         low, high = intervals[name]
         table.add_row(label, f"{figures[name]:.0%}", f"{low:.0%} to {high:.0%}", *(f"{f[name]:.0%}" for f in beside))
+    for name, label in CHAINED:
+        if np.isfinite(figures.get(name, np.nan)):
+            low, high = intervals[name]
+            shares = (f"{f[name]:.0%}" if np.isfinite(f.get(name, np.nan)) else "" for f in beside)
+            table.add_row(label, f"{figures[name]:.0%}", f"{low:.0%} to {high:.0%}", *shares)
+    if "goals_in_a_row" in figures:
+        table.add_row("goals in a row", f"{figures['goals_in_a_row']:.1f}")
     table.add_row("median time to success", f"{figures['median_time_s']:.1f} s")
     table.add_row("median time, failures as 15 s", f"{figures['median_time_all_s']:.1f} s")
     table.add_row("processor time an episode", f"{figures['cpu_s_per_episode']:.1f} s")

@@ -1,11 +1,14 @@
-"""One scored episode in the simulated world: start, control at 12 Hz, done or limit, verdict half a second later."""
+"""One scored episode in the simulated world: start, control at 12 Hz, done or limit, verdict half a second later.
+
+More goals may follow in the same episode, as they do on a hand that works: each begins where the last one ended.
+"""
 
 from __future__ import annotations
 
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
@@ -113,39 +116,53 @@ def run_episode(
     policy: Policy,
     start: Start,
     *,
+    goals: int = 1,
     watch: Watcher | None = None,
     perceive: Callable[[SimWorld], StateSource] = Privileged,
 ) -> EpisodeScore:
     """Play one episode and score it by the protocol, on the world's truth whatever the policy sees of it.
 
     ``watch`` sees every control step; ``perceive`` makes the policy's source of states. The command of a control step
-    is in force from the state it answers: planning and perceiving take no simulated time.
+    is in force from the state it answers: planning and perceiving take no simulated time. ``goals`` are given one after
+    another, those after the first from where the one before it ended, until the object is dropped.
     """
     world, goal = begin(hand, start)
     source = perceive(world)
     runner = ReorientRunner(hand, policy)
-    truth = scene_state(world)
-    start_angle, start_ns = goal_angle(truth, goal.quaternion), truth.stamp_ns
-    begun, watched = _now(), np.zeros(2)
     try:
-        state = _first_seen(world, source, hand, start_ns + round((goal.head_start_s + goal.time_limit_s) * 1e9))
-        truth = scene_state(world)
-        if state is None:
-            return _never_seen(start, goal, start_angle, _now() - begun)
-        k = round((truth.stamp_ns - start_ns) * 1e-9 * hand.control_rate_hz)
-        runner.start(goal, state, given_ns=start_ns)
-        while (step := runner.step(state, truth)).verdict is None:
-            if watch is not None:
-                looked = _now()
-                watch(world, goal, step.angle)
-                watched += _now() - looked
-            k += 1
-            until = start_ns + round(k * 1e9 / hand.control_rate_hz)
-            world.send(HandCommand(truth.stamp_ns, until, step.target))
-            world.advance(until)
-            truth, state = scene_state(world), source.state()
+        scores = [_pursue(world, runner, source, start, goal, watch)]
+        while len(scores) < goals and not scores[-1].dropped:
+            lies, rng = world.object_truth().quaternion, np.random.default_rng([start.goal_seed, len(scores)])
+            goal = replace(goal, quaternion=draw_goal(start.rung, lies, rng))
+            scores.append(_pursue(world, runner, source, start, goal, watch))
     finally:
         source.close()
+    return replace(scores[0], later=tuple(scores[1:]))
+
+
+def _pursue(
+    world: SimWorld, runner: ReorientRunner, source: StateSource, start: Start, goal: Goal, watch: Watcher | None
+) -> EpisodeScore:
+    """One goal, from the world as it is to the verdict."""
+    hand, truth = runner.hand, scene_state(world)
+    start_angle, start_ns = goal_angle(truth, goal.quaternion), truth.stamp_ns
+    begun, watched = _now(), np.zeros(2)
+    state = _first_seen(world, source, hand, start_ns + round((goal.head_start_s + goal.time_limit_s) * 1e9))
+    truth = scene_state(world)
+    if state is None:
+        return _never_seen(start, goal, start_angle, _now() - begun)
+    k = round((truth.stamp_ns - start_ns) * 1e-9 * hand.control_rate_hz)
+    runner.start(goal, state, given_ns=start_ns)
+    while (step := runner.step(state, truth)).verdict is None:
+        if watch is not None:
+            looked = _now()
+            watch(world, goal, step.angle)
+            watched += _now() - looked
+        k += 1
+        until = start_ns + round(k * 1e9 / hand.control_rate_hz)
+        world.send(HandCommand(truth.stamp_ns, until, step.target))
+        world.advance(until)
+        truth, state = scene_state(world), source.state()
     wall, cpu = _now() - begun - watched
     verdict = step.verdict
     return EpisodeScore(

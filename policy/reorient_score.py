@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
+from itertools import pairwise
 from statistics import median
 from typing import TYPE_CHECKING
 
@@ -26,7 +27,8 @@ class EpisodeScore:
     ``final_angle`` is the angle 0.5 s after done was declared or the limit was reached; it counts only when ``still``
     (the four conditions of stillness, then) and not ``dropped``. ``duration`` is the simulated time until the end (in
     the air from the table's removal), ``wall`` the time it took and ``cpu`` the processor's, of this process.
-    ``perceived`` is how well the object was seen, where the controller had to see it.
+    ``perceived`` is how well the object was seen, where the controller had to see it. ``later`` are the goals that were
+    given in the same episode after the first, each where the one before it had ended.
     """
 
     object_name: str
@@ -39,6 +41,7 @@ class EpisodeScore:
     wall: float
     cpu: float = 0.0
     perceived: PerceptionTally | None = None
+    later: tuple[EpisodeScore, ...] = ()
 
     def succeeded(self, threshold: float) -> bool:
         """Whether the final angle counts and is within ``threshold`` rad."""
@@ -63,9 +66,39 @@ def figures_of(scores: list[EpisodeScore]) -> tuple[dict[str, float], dict[str, 
     times = [s.duration for s in scores if s.succeeded(0.4)]
     figures["median_time_s"] = median(times) if times else float("nan")
     figures["median_time_all_s"] = median(s.duration if s.succeeded(0.4) else TIME_LIMIT_S for s in scores)
-    figures["cpu_s_per_episode"] = sum(s.cpu for s in scores) / n
+    goals = [goal for score in scores for goal in (score, *score.later)]
+    figures["cpu_s_per_episode"] = sum(s.cpu for s in goals) / n
     figures |= perception_figures([s.perceived for s in scores if s.perceived is not None])
-    figures["real_time_factor"] = sum(s.duration for s in scores) / max(sum(s.wall for s in scores), 1e-9)
+    figures["real_time_factor"] = sum(s.duration for s in goals) / max(sum(s.wall for s in goals), 1e-9)
+    chained, more = chain_figures(scores)
+    return figures | chained, intervals | more
+
+
+def chain_figures(scores: Sequence[EpisodeScore]) -> tuple[dict[str, float], dict[str, tuple[float, float]]]:
+    """Figures of the goals after each episode's first, within 0.4 rad, and their Wilson intervals; none where there are
+    no such goals.
+
+    ``later_success_0p4`` of all of them, ``after_success_0p4`` and ``after_failure_0p4`` by how the goal before ended,
+    NaN where there is none; ``later_drop_rate`` of all of them; ``goals_in_a_row`` is how many an episode reaches
+    before the first that it does not.
+    """
+    figures: dict[str, float] = {}
+    intervals: dict[str, tuple[float, float]] = {}
+    if not any(score.later for score in scores):
+        return figures, intervals
+    reached = [[goal.succeeded(0.4) for goal in (score, *score.later)] for score in scores]
+    pairs = [pair for row in reached for pair in pairwise(row)]
+    for name, kept in (
+        ("later_success_0p4", pairs),
+        ("after_success_0p4", [pair for pair in pairs if pair[0]]),
+        ("after_failure_0p4", [pair for pair in pairs if not pair[0]]),
+    ):
+        hits = sum(after for _, after in kept)
+        figures[name] = hits / len(kept) if kept else float("nan")
+        intervals[name] = wilson(hits, len(kept)) if kept else (0.0, 1.0)
+    drops = sum(goal.dropped for score in scores for goal in score.later)
+    figures["later_drop_rate"], intervals["later_drop_rate"] = drops / len(pairs), wilson(drops, len(pairs))
+    figures["goals_in_a_row"] = sum(row.index(False) if False in row else len(row) for row in reached) / len(reached)
     return figures, intervals
 
 

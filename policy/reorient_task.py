@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from knuckle.core.errors import unknown_name
+from knuckle.core.errors import InputError, unknown_name
 from knuckle.hardware.spec.hand_spec import HandSpec
 from knuckle.hardware.spec.hands import hand_spec
 from knuckle.policy.baselines import DoNothing, RandomActions
@@ -25,7 +25,8 @@ BLIND = ("nothing", "random")
 class ReorientTask:
     """A controller on one world, hand, set of objects and rung, seeing the ``privileged`` or the ``perceived`` state.
 
-    Names are those of the command's options. ``planner`` holds settings of the planner that differ from its own.
+    Names are those of the command's options. ``planner`` holds settings of the planner that differ from its own. In an
+    episode ``goals`` are given one after another.
     """
 
     controller: str = "mpc"
@@ -36,10 +37,14 @@ class ReorientTask:
     state: str = "privileged"
     seed: int = 1
     threads: int = 1
+    goals: int = 1
     planner: Mapping[str, str] = field(default_factory=dict)
 
     def starts(self, episodes: int) -> list[Start]:
-        """The starts of ``episodes``; InputError for a name that is not known."""
+        """The starts of ``episodes``; InputError for a name that is not known, or goals after the first in the air."""
+        if self.goals > 1 and self.world == "air":
+            what = "there is no table under the object after the first goal"
+            raise InputError(what, where="--goals", right="1, or --world table")
         names = object_names(self.objects, where="--objects")
         return draw_starts(self.seed, episodes, names, rung=self.rung, surface=self.world)
 
@@ -72,13 +77,13 @@ class ReorientTask:
         hand = hand_spec(self.hand, where="--hand")
         try:
             if self.state == "privileged" or policy.spec.name in BLIND:
-                return run_episode(hand, policy, start, watch=watch)
-            return _perceiving(hand, policy, start, watch)
+                return run_episode(hand, policy, start, goals=self.goals, watch=watch)
+            return _perceiving(hand, policy, start, self.goals, watch)
         finally:
             policy.close()
 
 
-def _perceiving(hand: HandSpec, policy: Policy, start: Start, watch: Watcher | None) -> EpisodeScore:
+def _perceiving(hand: HandSpec, policy: Policy, start: Start, goals: int, watch: Watcher | None) -> EpisodeScore:
     """Play ``start`` with a policy that sees the object through the depth camera alone."""
     from knuckle.policy.perceived_state import PerceivedScene
 
@@ -88,5 +93,5 @@ def _perceiving(hand: HandSpec, policy: Policy, start: Start, watch: Watcher | N
         seen.append(PerceivedScene(world, seed=start.seed))
         return seen[0]
 
-    score = run_episode(hand, policy, start, watch=watch, perceive=perceive)
+    score = run_episode(hand, policy, start, goals=goals, watch=watch, perceive=perceive)
     return replace(score, perceived=seen[0].tally)

@@ -11,7 +11,7 @@ from knuckle.core import rotations
 from knuckle.core.errors import InputError
 from knuckle.hardware.spec.hands import hand_spec
 from knuckle.policy.baselines import DoNothing
-from knuckle.policy.contract import SceneState
+from knuckle.policy.contract import Goal, SceneState
 from knuckle.policy.evaluation import evaluate
 from knuckle.policy.reorient_episode import Privileged, begin, run_episode
 from knuckle.policy.reorient_score import EpisodeScore, figures_of
@@ -21,6 +21,8 @@ from knuckle.sim.reorient.rungs import RUNGS
 from knuckle.sim.world import SimWorld
 
 QUICK = {"samples": "8", "horizon": "3"}
+HAND = hand_spec("dclaw3")
+AIR = ReorientTask(controller="nothing", world="air", hand="dclaw4")
 
 
 def told(scores: list[EpisodeScore]) -> list[EpisodeScore]:
@@ -47,6 +49,51 @@ def test_doing_nothing_and_acting_at_random_succeed_nowhere() -> None:
 def test_in_the_air_doing_nothing_drops_every_object() -> None:
     results = evaluate(ReorientTask(controller="nothing", world="air", hand="dclaw4", objects="novel"), 3)
     assert all(score.dropped and score.object_name in NOVEL for score in results["nothing"])
+
+
+class Declares:
+    """Done at once, within reach or not; it notes from where each of its goals was given."""
+
+    def __init__(self) -> None:
+        self.spec, self.given = DoNothing(HAND).spec, list[tuple[Goal, SceneState | None]]()
+
+    def check(self, goal: Goal) -> None: ...
+
+    def reset(self, goal: Goal) -> None:
+        self.given.append((goal, None))
+
+    def act(self, state: SceneState) -> tuple[np.ndarray, float]:
+        goal, first = self.given[-1]
+        self.given[-1] = goal, first or state
+        return np.zeros(HAND.dof), 1.0
+
+    def close(self) -> None: ...
+
+
+def test_goals_in_a_row_are_each_given_from_where_the_object_then_lies() -> None:
+    start = ReorientTask(rung="60", seed=8).start(0)
+    policy = Declares()
+    score = run_episode(HAND, policy, start, goals=4)
+    assert len(score.later) == 3 and len(policy.given) == 4
+    stamps = []
+    for goal, state in policy.given:
+        assert state is not None
+        stamps.append(state.stamp_ns)
+        away = rotations.angle_between(state.quaternion, goal.quaternion)
+        assert RUNGS["60"].low - 1e-6 <= away <= RUNGS["60"].high + 1e-6
+    assert np.diff(stamps).min() > 0 and len({goal.quaternion.tobytes() for goal, _ in policy.given}) == 4
+    alone = run_episode(HAND, Declares(), start)
+    assert alone.later == () and told([alone]) == told([replace(score, later=())])
+
+
+def test_a_dropped_object_ends_the_row() -> None:
+    score = run_episode(hand_spec("dclaw4"), DoNothing(hand_spec("dclaw4")), AIR.start(0), goals=3)
+    assert score.dropped and score.later == ()
+
+
+def test_goals_in_a_row_in_the_air_are_refused() -> None:
+    with pytest.raises(InputError, match="--goals: there is no table under the object after the first goal; 1, or"):
+        replace(AIR, goals=2).starts(1)
 
 
 @pytest.mark.parametrize("rung", ["yaw60", "60", "90"])

@@ -230,6 +230,21 @@ def test_figures_follow_the_protocol() -> None:
     assert sum(count for *_, count in angle_histogram(scores)) == 4
 
 
+def test_later_goals_are_counted_by_how_the_one_before_ended_and_change_nothing_of_the_first() -> None:
+    near, far = score(0.3), score(1.0)
+    rows = [replace(near, later=(near, far, near)), replace(far, later=(far, score(0.3, dropped=True)))]
+    figures, intervals = figures_of(rows)
+    assert figures["success_0p4"] == 0.5 and figures["drop_rate"] == 0.0
+    assert figures["later_success_0p4"] == pytest.approx(2 / 5) and figures["later_drop_rate"] == pytest.approx(1 / 5)
+    assert figures["after_success_0p4"] == pytest.approx(1 / 2)  # near near, near far
+    assert figures["after_failure_0p4"] == pytest.approx(1 / 3)  # far near, far far, far dropped
+    assert figures["goals_in_a_row"] == pytest.approx((2 + 0) / 2)
+    assert intervals["after_failure_0p4"][0] < 1 / 3 < intervals["after_failure_0p4"][1]
+    assert "later_success_0p4" not in figures_of([near, far])[0]
+    never_after = figures_of([replace(near, later=(near,))])[0]
+    assert math.isnan(never_after["after_failure_0p4"]) and never_after["goals_in_a_row"] == 2.0
+
+
 def test_no_success_gives_no_median_time_rather_than_a_wrong_one() -> None:
     figures, _ = figures_of([score(1.0)])
     assert math.isnan(figures["median_time_s"]) and figures["median_time_all_s"] == 15.0

@@ -68,7 +68,7 @@ class UseConfig:
     )
     simulated_steps: int = setting(0, "postures of those that are simulated, 0: all foreseen ones", low=0, high=60)
     regrasp: int = setting(
-        26, "control steps without gain after which the hand opens and begins anew, 0: never", low=0, high=1000
+        20, "control steps without gain after which the hand opens and begins anew, 0: never", low=0, high=1000
     )
     whole_numbers: bool = setting(True, "the network multiplies whole numbers of eight bits: a third less time")
 

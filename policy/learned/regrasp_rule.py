@@ -27,20 +27,22 @@ OPEN_RAD = 0.2
 
 @dataclass(frozen=True)
 class RegraspConfig:
-    """When a hand lets go; in a policy's card."""
+    """When a hand lets go; in a policy's card. Far from the goal little is lost by it, near it what was gained."""
 
     after: int = setting(0, "control steps without gain after which the hand opens, 0: it never does", low=0, high=1000)
+    after_near: int = setting(40, "the same near the goal", low=1, high=1000)
+    near: float = setting(0.8, "angle to the goal below which that counts", low=0.0, high=3.14, unit="rad")
     gain: float = setting(0.08, "how much nearer to the goal counts as gain", low=0.0, high=3.14, unit="rad")
 
 
 class RegraspRule:
-    """Watches one goal of ``hand``, which does not open within ``near`` rad of it.
+    """Watches one goal of ``hand``, which does not open within ``reached`` rad of it.
 
     InputError for a hand that cannot be opened, where it is to be.
     """
 
-    def __init__(self, config: RegraspConfig, hand: HandSpec, near: float) -> None:
-        self.config, self.hand, self.near = config, hand, near
+    def __init__(self, config: RegraspConfig, hand: HandSpec, reached: float) -> None:
+        self.config, self.hand, self.reached = config, hand, reached
         if config.after:
             finger_beads(hand)
         self._opening: Opening | None = None
@@ -64,7 +66,7 @@ class RegraspRule:
             return None
         q = np.asarray(state.q)
         is_open = self._opened > 0 and np.abs(q - self._way[-1]).max() < OPEN_RAD
-        if is_open or angle <= self.near or self._opened >= LONGEST:
+        if is_open or angle <= self.reached or self._opened >= LONGEST:
             self._forget()
             return None
         if self._opened % REPLANNED == 0:
@@ -77,7 +79,8 @@ class RegraspRule:
         """Whether nothing was gained for long enough."""
         gained = angle < self._best - self.config.gain
         self._best, self._since = (angle, 0) if gained else (self._best, self._since + 1)
-        return self._since >= self.config.after and angle > self.near
+        patience = self.config.after_near if angle < self.config.near else self.config.after
+        return self._since >= patience and angle > self.reached
 
     def _forget(self) -> None:
         self._best, self._since, self._opened = math.inf, 0, 0

@@ -114,7 +114,7 @@ def test_beads_cover_a_finger_from_its_second_link_to_its_tip() -> None:
 
 
 def rule(**config: float) -> RegraspRule:
-    made = RegraspRule(RegraspConfig(**{"after": 5, **config}), HAND, near=0.38)  # type: ignore[arg-type]
+    made = RegraspRule(RegraspConfig(**{"after": 5, "near": 0.0, **config}), HAND, reached=0.38)  # type: ignore[arg-type]
     made.reset(GOAL)
     return made
 
@@ -130,7 +130,12 @@ def test_it_opens_after_as_many_steps_without_gain_and_counts_anew_with_each_gai
     assert opened(rule(gain=0.2), gaining).index(True) == 5
 
 
-def test_near_the_goal_in_the_air_and_where_the_card_says_never_it_does_not_open() -> None:
+def test_near_the_goal_it_waits_longer_for_there_is_more_to_lose() -> None:
+    assert opened(rule(near=0.9, after_near=11), [0.8] * 13) == [False] * 11 + [True] * 2
+    assert opened(rule(near=0.9, after_near=11), [0.95] * 7) == [False] * 5 + [True] * 2
+
+
+def test_at_the_goal_in_the_air_and_where_the_card_says_never_it_does_not_open() -> None:
     assert not any(opened(rule(), [0.37] * 40))
     assert not any(opened(rule(after=0), [1.0] * 40))
     made = rule()

@@ -6,6 +6,8 @@ there, so that target is kept, with no more action than the conditions of succes
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from knuckle.hardware.spec.action_map import ActionMap
@@ -35,16 +37,17 @@ class HoldRule:
         """Begin a new goal."""
         self._target, self.holding, self._held, self._pause = None, False, 0, 0
 
-    def action(self, wanted: Array, q: Array, smoothed: Array, angle: float) -> Array:
+    def action(self, wanted: Callable[[], Array], q: Array, smoothed: Array, angle: float) -> Array:
         """The policy's ``wanted`` action (dof,), or the one that holds, at joint angles ``q`` rad with ``angle`` rad
-        left, after the ``smoothed`` action (dof,) of the step before."""
+        left, after the ``smoothed`` action (dof,) of the step before. Who holds does not ask the policy."""
         bound = self.config.hold * (LEAVE if self.holding else 1.0)
         self._pause = PATIENCE if self._held >= PATIENCE else max(self._pause - 1, 0)
         self.holding = self._target is not None and angle <= bound and self._pause == 0
         self._held = self._held + 1 if self.holding else 0
         if not self.holding or self._target is None:
-            self._target = self.chart.target(q, self.chart.smooth(wanted, smoothed))
-            return wanted
+            action = wanted()
+            self._target = self.chart.target(q, self.chart.smooth(action, smoothed))
+            return action
         pull = np.clip((self._target - q) / self.chart.step_rad, -1.0, 1.0)
         pull *= min(1.0, GENTLE / max(float(np.linalg.norm(pull)), 1e-9))
         return self.chart.towards(q, q + pull * self.chart.step_rad, smoothed)

@@ -92,10 +92,9 @@ class LearnedPolicy:
         self._done.reset()
         self._hold.reset()
         self._regrasp.reset(goal)
-        if self._chunks is not None:
-            self._chunks.reset()
-            if self._chunks.facts.judged:
-                self._judge_for(goal)
+        self._forget_chunk()
+        if self._chunks is not None and self._chunks.facts.judged:
+            self._judge_for(goal)
 
     def act(self, state: SceneState) -> tuple[Array, float]:
         """The action for this state, and 1 where the policy is done.
@@ -104,26 +103,34 @@ class LearnedPolicy:
         """
         if self._goal is None:
             raise RunError("the policy has no goal", where=str(self.folder), right="reset it with one first")
+        if not _finite(state):
+            self._observe(state, self._goal)  # says what is not
         angle = goal_angle(state, self._goal.quaternion)
-        wanted = self._wanted(state, self._goal, angle)
+        wanted = partial(self._wanted, state, self._goal, angle)
         action = self._hold.action(wanted, np.asarray(state.q), self._smoothed, angle)
-        if self._chunks is not None and self._hold.holding:
-            self._chunks.reset()  # what was planned before the hand held is no plan for after it
+        if self._hold.holding:
+            self._forget_plans()  # what was planned before the hand held is no plan for after it
         self._smoothed = self._chart.smooth(action, self._smoothed)
         return action, self._done.step(state, self._goal, self._smoothed)
 
     def _wanted(self, state: SceneState, goal: Goal, angle: float) -> Array:
         """The action that the network wants, or the one that opens the hand."""
-        if not _finite(state):
-            self._observe(state, goal)  # says what is not
         posture = self._regrasp.posture(state, angle)
         if posture is not None:
-            if self._chunks is not None:
-                self._chunks.reset()
+            self._forget_chunk()
             return np.asarray(self._chart.towards(np.asarray(state.q), posture, self._smoothed))
         if self._chunks is None:
             return np.asarray(run_network(self._session, self._observe(state, goal)[None])[0])
         return self._chunks.action(partial(self._observe, state, goal), state, self._smoothed)
+
+    def _forget_plans(self) -> None:
+        """Begin anew with the next step: no chunk, no opening, and no patience that is used up."""
+        self._regrasp.forget()
+        self._forget_chunk()
+
+    def _forget_chunk(self) -> None:
+        if self._chunks is not None:
+            self._chunks.reset()
 
     def close(self) -> None:
         """Give back what chunks are judged with."""

@@ -51,7 +51,7 @@ class RegraspRule:
 
     def reset(self, goal: Goal) -> None:
         """Begin ``goal``. In the air the hand never opens."""
-        self._forget()
+        self.forget()
         if self.config.after == 0 or math.isfinite(goal.table_s):
             self._opening = None
         elif self._opening is None or self._opening.shape.name != goal.object_name:
@@ -67,7 +67,7 @@ class RegraspRule:
         q = np.asarray(state.q)
         is_open = self._opened > 0 and np.abs(q - self._way[-1]).max() < OPEN_RAD
         if is_open or angle <= self.reached or self._opened >= LONGEST:
-            self._forget()
+            self.forget()
             return None
         if self._opened % REPLANNED == 0:
             self._way = self._opening(q, np.asarray(state.position), np.asarray(state.quaternion))
@@ -82,5 +82,6 @@ class RegraspRule:
         patience = self.config.after_near if angle < self.config.near else self.config.after
         return self._since >= patience and angle > self.reached
 
-    def _forget(self) -> None:
+    def forget(self) -> None:
+        """Count anew, and end an opening."""
         self._best, self._since, self._opened = math.inf, 0, 0

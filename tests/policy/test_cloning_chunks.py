@@ -191,7 +191,9 @@ def test_what_was_planned_before_it_held_is_dropped(tmp_path: Path) -> None:
     policy.reset(near)
     moving = replace(ONWARDS, velocity=np.array([0.1, 0.0, 0.0]))
     for _ in range(3):
-        policy.act(moving)  # the first acts, from then on it holds
+        policy.act(moving)  # the first acts, from then on it holds, and draws nothing
+    away = rotations.from_axis_angle(np.array([1.0, 0.0, 0.0]), np.array(-1.0))
+    policy.act(replace(moving, quaternion=rotations.multiply(away, moving.quaternion)))
     twin.standard_normal((2, LENGTH, HAND.dof))  # the first chunk was dropped when it held, and another one drawn
     assert rng.standard_normal() == twin.standard_normal()
 

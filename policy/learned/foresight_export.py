@@ -98,12 +98,13 @@ def export_foresight(
         raise RunError(what, where=str(folder), right="room in a folder of yours") from error
     told = {"looked_at": list(weights.looked_at), "steps": weights.steps, "parity": parity, "training": dict(training)}
     told["sha256"] = hashlib.sha256(network).hexdigest()
-    ways = {"regrasp": asdict(RegraspConfig(after=use.regrasp))}
     written = replace(
         card,
         name=name,
         data=f"{card.data}; {data}",
-        config=dict(card.config) | ways | {"chunk": chunk, "foresight": told, "parity": drawn_parity},
+        config=dict(card.config)
+        | {"chunk": chunk, "foresight": told, "parity": drawn_parity}
+        | {"regrasp": asdict(RegraspConfig(after=use.regrasp))},
         scores={},
         sha256=hashlib.sha256(drawing).hexdigest(),
     )

@@ -28,8 +28,10 @@ LOOKED_AT = 6
 """Places on a way that are looked at."""
 PRESSED, NEAR, TABLE, STEP_M = 1.0, 0.3, 0.2, 5e-5
 """What counts of a way: how deep it presses, in the mean, m; how far it is within `CLEAR_M`; how deep in the table; and
-each control step; and where a way ends, each radian off home."""
-CLEAR_M, OFF_HOME_M = 0.006, 0.004
+each control step."""
+CLEAR_M = 0.006
+OFF_HOME_M = 0.004
+"""What each radian off home counts of where a way ends, m."""
 AXIS_M = (0.0, 0.02, 0.04)
 """Where the round end of a finger has beads, m from its tip's centre."""
 
@@ -77,7 +79,7 @@ class Opening:
         self._step = hand.policy_speed / hand.control_rate_hz
         home = np.asarray(hand.home)[self._tips.joints[0]]
         low, high = (bound[self._tips.joints[0]] for bound in (hand.lower, hand.upper))
-        # By home itself goes the straight way, than which the one that is taken is never worse.
+        # By home itself goes the straight way, where a finger ends at home.
         self._between = np.clip(np.array([home, *product(*BETWEEN)]), low, high)
         self._open = np.clip(home + np.array(list(product(*OPEN))), low, high)
         self._off_home = np.abs(self._open - home).sum(axis=1)
